@@ -1,0 +1,1 @@
+"""A deep-learning interview coach that runs on the user's own machine."""
