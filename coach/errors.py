@@ -26,9 +26,7 @@ class KnowledgeError(CoachError):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         noun = "fault" if len(self.faults) == 1 else "faults"
-        super().__init__(
-            f"{len(self.faults)} {noun} in the knowledge:\n" + "\n".join(f"- {f}" for f in faults)
-        )
+        super().__init__(f"{len(self.faults)} {noun} in the knowledge:\n" + "\n".join(f"- {f}" for f in faults))
 
 
 class SettingsError(CoachError):

@@ -12,9 +12,7 @@ from typing import Literal, get_args
 from coach.errors import KnowledgeError
 from coach.sentences import split_sentences
 
-Topic = Literal[
-    "foundations", "training", "regularisation", "architectures", "vision", "language", "practice"
-]
+Topic = Literal["foundations", "training", "regularisation", "architectures", "vision", "language", "practice"]
 TOPICS: tuple[str, ...] = get_args(Topic)
 
 ANSWER_WORDS = (120, 220)
@@ -132,9 +130,7 @@ class _Reader:
     def fault(self, name: str, problem: str) -> None:
         self.faults.append(f"{self.file}: {name}: {problem}")
 
-    def text(
-        self, name: str, table: dict[str, object] | None = None, prefix: str = "", required: bool = True
-    ) -> str:
+    def text(self, name: str, table: dict[str, object] | None = None, prefix: str = "", required: bool = True) -> str:
         table = self.table if table is None else table
         value = table.get(name)
         if value is None and not required:
@@ -155,9 +151,7 @@ class _Reader:
             return default
         return value
 
-    def texts(
-        self, name: str, least: int, table: dict[str, object] | None = None, prefix: str = ""
-    ) -> tuple[str, ...]:
+    def texts(self, name: str, least: int, table: dict[str, object] | None = None, prefix: str = "") -> tuple[str, ...]:
         value = (self.table if table is None else table).get(name)
         if value is None and not self.strict:
             return ()
@@ -226,13 +220,9 @@ def _read_follow_ups(reader: _Reader, points: Sequence[KeyPoint]) -> tuple[Follo
         prefix = f"follow_ups[{n}]."
         probes = reader.text("probes", table, prefix, required=reader.strict)
         if probes and probes not in known:
-            reader.fault(
-                prefix + "probes", f"got {probes!r}; name one of the key points: {', '.join(sorted(known))}."
-            )
+            reader.fault(prefix + "probes", f"got {probes!r}; name one of the key points: {', '.join(sorted(known))}.")
         follow_ups.append(
-            FollowUp(
-                reader.text("question", table, prefix), probes, reader.texts("expects", 1, table, prefix)
-            )
+            FollowUp(reader.text("question", table, prefix), probes, reader.texts("expects", 1, table, prefix))
         )
     return tuple(follow_ups)
 
@@ -241,9 +231,7 @@ def _read_references(reader: _Reader) -> tuple[Reference, ...]:
     references = []
     for n, table in enumerate(reader.tables("references", 1), 1):
         prefix = f"references[{n}]."
-        url = reader.text("url", table, prefix, required=False) or reader.text(
-            "doi", table, prefix, required=False
-        )
+        url = reader.text("url", table, prefix, required=False) or reader.text("doi", table, prefix, required=False)
         if re.match(r"10\.\d{4,}/", url):
             url = f"https://doi.org/{url}"
         if not _URL.fullmatch(url):
@@ -266,9 +254,7 @@ def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
     except tomllib.TOMLDecodeError as error:
         return None, [f"{label}: the file: is not valid TOML ({error}); mend it there."]
     except (OSError, UnicodeDecodeError) as error:
-        return None, [
-            f"{label}: the file: cannot be read as UTF-8 text ({error}); check it and its permissions."
-        ]
+        return None, [f"{label}: the file: cannot be read as UTF-8 text ({error}); check it and its permissions."]
     reader = _Reader(label, table, strict)
     key = reader.text("id")
     if key and not _ID.fullmatch(key):

@@ -1,0 +1,68 @@
+"""Verdicts per key point, flags for misconceptions, and the score that follows from them.
+
+Numbers are computed here; the language model never writes one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from coach.knowledge import KeyPoint
+
+Status = Literal["covered", "partial", "missed", "unsure"]
+
+MAX_SCORE = 10.0
+INTERVAL_Z = 1.645  # standard normal quantile of a two-sided 90 % interval
+# A confident error costs this much of the full mark (times its probability), so that it costs more than silence.
+FLAG_PENALTY = 2.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one key point; `evidence` is a span of the answer, word for word, or empty."""
+
+    key_point: KeyPoint
+    status: Status
+    probability: float
+    evidence: str = ""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A false statement found in the answer, in the candidate's own words, and what is true instead."""
+
+    claim: str
+    correction: str
+    evidence: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """The verdicts on an answer and the false statements in it; score and interval follow from them."""
+
+    verdicts: tuple[Verdict, ...]
+    misconceptions: tuple[Flag, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """0 to 10: the expected share of the weights, less what false statements cost."""
+        total = sum(v.key_point.weight for v in self.verdicts)
+        if not total:
+            return 0.0
+        made = sum(v.key_point.weight * v.probability for v in self.verdicts) / total
+        cost = sum(FLAG_PENALTY * flag.probability for flag in self.misconceptions)
+        return round(min(MAX_SCORE, max(0.0, MAX_SCORE * made - cost)), 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 90 % interval of the score: verdicts taken as independent Bernoulli variables."""
+        total = sum(v.key_point.weight for v in self.verdicts) or 1
+        variance = sum(
+            (v.key_point.weight / total * MAX_SCORE) ** 2 * v.probability * (1 - v.probability) for v in self.verdicts
+        )
+        variance += sum(FLAG_PENALTY**2 * f.probability * (1 - f.probability) for f in self.misconceptions)
+        half = INTERVAL_Z * math.sqrt(variance)
+        return (round(max(0.0, self.score - half), 1), round(min(MAX_SCORE, self.score + half), 1))
