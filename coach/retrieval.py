@@ -8,7 +8,9 @@ import math
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 PassageKind = Literal["question", "alias", "answer", "key_point", "why", "follow_up", "expected", "claim", "correction"]
 
+FEW_TEXTS = 4  # up to here a single thread is quicker than several that wait for each other
 INDEX_FORMAT = 2  # part of the cache key: raise it when passages or vectors change their meaning
 
 # Weights of the two rankings and the logistic that turns their features into a probability, all chosen by
@@ -92,9 +95,10 @@ class Encoder(Protocol):
 class SentenceEncoder:
     """Any sentence-transformers model."""
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: Any, name: str, one_thread: Executor) -> None:
         self._model = model
         self.name = name
+        self._one_thread = one_thread
 
     @classmethod
     def load(cls, name_or_path: str, device: str | None = None) -> SentenceEncoder:
@@ -108,10 +112,15 @@ class SentenceEncoder:
                 f"The sentence encoder {name_or_path!r} cannot be loaded ({error}). Name a folder that holds a "
                 "sentence-transformers model, or leave --encoder unset for the embedded one."
             ) from error
-        return cls(model, Path(name_or_path).name)
+        return cls(model, Path(name_or_path).name, _single_threaded())
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of the texts, shape (texts, dimensions)."""
+        if len(texts) <= FEW_TEXTS:
+            return self._one_thread.submit(self._encode, texts).result()
+        return self._encode(texts)
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
         import numpy as np
 
         vectors = self._model.encode(
@@ -122,6 +131,21 @@ class SentenceEncoder:
             batch_size=32,
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _single_threaded() -> Executor:
+    """A worker whose torch uses one thread: a short text takes 9 ms on it, also while a language model keeps every
+    core busy, where threads that wait for each other took 500 ms."""
+    import torch
+
+    threads = torch.get_num_threads()
+    worker = ThreadPoolExecutor(1, "encode", lambda: torch.set_num_threads(1))
+    worker.submit(bool).result()
+    # torch gives new threads the number that was set last anywhere: set it back for them.
+    restore = threading.Thread(target=torch.set_num_threads, args=(threads,))
+    restore.start()
+    restore.join()
+    return worker
 
 
 def passages_of(entry: Entry) -> tuple[Passage, ...]:
@@ -175,6 +199,7 @@ class Index:
         self._lexical = lexical
         self._outside = outside
         self._by_id = {entry.id: entry for entry in self.entries}
+        self._rows = {passage: row for row, passage in enumerate(self.passages)}
         self._vocabulary = {term for passage in self.passages for term in terms(passage.text)}
 
     @classmethod
@@ -206,14 +231,19 @@ class Index:
             raise RetrievalError(f"There is no entry {key!r}; use one of {', '.join(sorted(self._by_id))}.")
         return self._by_id[key]
 
+    def vectors_of(self, passages: Sequence[Passage]) -> Vectors:
+        """Stored unit vectors of indexed passages, shape (passages, dimensions); raises `KeyError` for others."""
+        import numpy as np
+
+        rows = np.array([self._rows[passage] for passage in passages], dtype=np.int64)
+        vectors: Vectors = self._dense.reconstruct_batch(rows)
+        return vectors
+
     def search(self, query: str, best: int = 8, prior: dict[str, float] | None = None) -> SearchResult:
         """The `best` entries for a query and whether they answer it; `prior` adds to entries' scores."""
         import numpy as np
 
-        vector = self.encoder.encode([query])
-        similarity = np.empty(len(self.passages), dtype=np.float32)
-        scores, order = self._dense.search(vector, len(self.passages))
-        similarity[order[0]] = scores[0]
+        vector, similarity = self._similarity(query)
         lexical = self._lexical_scores(query)
         combined = similarity + LEXICAL_WEIGHT * lexical
         by_entry: dict[str, list[int]] = {}
@@ -233,13 +263,18 @@ class Index:
 
     def features(self, query: str) -> tuple[float, ...]:
         """What answerability is judged by; for `benchmarks/retrieval.py --fit`."""
+        vector, similarity = self._similarity(query)
+        return self._features(query, vector, similarity, self._lexical_scores(query))
+
+    def _similarity(self, query: str) -> tuple[Vectors, Vectors]:
+        """The query's vector, shape (1, dimensions), and its cosine with every passage, shape (passages,)."""
         import numpy as np
 
         vector = self.encoder.encode([query])
-        similarity = np.empty(len(self.passages), dtype=np.float32)
         scores, order = self._dense.search(vector, len(self.passages))
+        similarity = np.empty(len(self.passages), dtype=np.float32)
         similarity[order[0]] = scores[0]
-        return self._features(query, vector, similarity, self._lexical_scores(query))
+        return vector, similarity
 
     def _features(self, query: str, vector: Vectors, similarity: Vectors, lexical: Vectors) -> tuple[float, ...]:
         inside = float(similarity.max())
@@ -270,7 +305,9 @@ def _cached_vectors(texts: Sequence[str], encoder: Encoder, cache_dir: Path | No
 
     if cache_dir is None:
         return encoder.encode(texts)
-    key = hashlib.sha256(json.dumps([INDEX_FORMAT, encoder.name, list(texts)]).encode()).hexdigest()[:32]
+    # The first vector tells encoders of one name apart; rounded, so that processors agree on it.
+    probe = encoder.encode(texts[:1])[0].round(2).tolist()
+    key = hashlib.sha256(json.dumps([INDEX_FORMAT, encoder.name, probe, list(texts)]).encode()).hexdigest()[:32]
     path = cache_dir / "index" / f"{key}.npy"
     if path.is_file():
         try:

@@ -1,0 +1,99 @@
+"""How written words are said: numbers in words, letters by name, syllables."""
+
+from __future__ import annotations
+
+import re
+
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
+LETTERS = {
+    "a": "ay", "b": "bee", "c": "cee", "d": "dee", "e": "ee", "f": "eff", "g": "jee", "h": "aitch", "i": "eye",
+    "j": "jay", "k": "kay", "l": "ell", "m": "em", "n": "en", "o": "oh", "p": "pee", "q": "cue", "r": "ar",
+    "s": "ess", "t": "tee", "u": "you", "v": "vee", "w": "double-you", "x": "ex", "y": "why", "z": "zee",
+}  # fmt: skip
+# Short forms that are said as words, with their syllables; capitals that are not here are spelt letter by letter.
+SAID_AS_WORDS = {
+    "relu": 2, "gelu": 2, "selu": 2, "elu": 2, "swiglu": 2, "glu": 1, "lora": 2, "qlora": 3, "gan": 1, "gans": 1, "wgan": 4,
+    "dcgan": 4, "cuda": 2, "bert": 1, "roberta": 3, "adam": 2, "adamw": 5, "imagenet": 3, "resnet": 2, "alexnet": 3,
+    "densenet": 2, "mobilenet": 3, "yolo": 2, "rouge": 1, "bleu": 1, "sift": 1, "hog": 1, "cifar": 2, "faiss": 1,
+    "pytorch": 2, "numpy": 2, "xavier": 3, "smote": 1, "rag": 1, "vit": 1, "unet": 2, "rmsprop": 4, "adagrad": 3,
+    "softmax": 2, "argmax": 2, "minimax": 3, "map": 1, "mnist": 2, "coco": 2, "rope": 1, "nan": 1, "llama": 2,
+    "xgboost": 4, "tanh": 2, "autodiff": 3, "sgd": 3, "kv": 2, "api": 3, "swish": 1, "tensorflow": 3,
+}  # fmt: skip
+
+
+def number_words(number: int) -> str:
+    """A whole number in words, as one says it ("one hundred and five" without the "and")."""
+    if number < 0:
+        return f"minus {number_words(-number)}"
+    if number < 20:
+        return ONES[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return TENS[tens] + (f" {ONES[ones]}" if ones else "")
+    for size, name in SCALES:
+        if number >= size:
+            count, rest = divmod(number, size)
+            return f"{number_words(count)} {name}" + (f" {number_words(rest)}" if rest else "")
+    raise AssertionError("unreachable: every number from 100 has a scale")
+
+
+def said_number(text: str) -> str:
+    """Digits in words: years in pairs, decimals digit by digit, thousands without their commas."""
+    plain = text.replace(",", "")
+    whole, dot, fraction = plain.partition(".")
+    if len(whole) > 15:
+        return " ".join(ONES[int(digit)] for digit in whole)
+    if not dot and len(whole) == 4 and whole[:2] in ("18", "19", "20") and whole[2] != "0":
+        return f"{number_words(int(whole[:2]))} {number_words(int(whole[2:]))}"
+    words = number_words(int(whole or "0"))
+    return words + (" point " + " ".join(ONES[int(digit)] for digit in fraction) if fraction else "")
+
+
+def _word_syllables(word: str) -> int:
+    """Syllables of one lower-case English word: vowel groups, less silent ones, plus split ones."""
+    plain = re.sub(r"[^a-z']", "", word)
+    if not plain:
+        return 0
+    if not re.search(r"[aeiouy]", plain):
+        return 1 if len(plain) < 3 or "'" in plain else len(plain)
+    if plain in SAID_AS_WORDS:
+        return SAID_AS_WORDS[plain]
+    count = len(re.findall(r"[aeiouy]+", plain))
+    if re.search(r"[^aeiouy]e$", plain) and not re.search(r"[^aeiouy]le$", plain):
+        count -= 1  # a silent e: "code"
+    elif re.search(r"[aeiouy]le$", plain):
+        count -= 1  # "scale"
+    elif re.search(r"[^aeiouytd]ed$", plain):
+        count -= 1  # "trained", but not "updated"
+    elif re.search(r"[^aeiouyscxzg]es$", plain) and not re.search(r"(?:sh|ch|[^aeiouy]l)es$", plain):
+        count -= 1  # "values", "spikes", but not "batches", "samples"
+    count += len(re.findall(r"(?<![tscg])ia|(?<![tscgln])io(?!us)|iu|eo(?!us|p)|(?<!q)ua(?!g|r)|uou|yi|(?<=[cr])ea(?=t(?:e|i|o))|oi(?=n[gc]i)", plain))
+    count += len(re.findall(r"(?:[sz]m|thm)s?$|n't$", plain)) - len(re.findall(r"(?:does|is|was|have|has|had|could|would|should)n't$", plain)) * 0
+    count -= len(re.findall(r"(?<=[a-z])(?:re|se|te|ve|me|ne|ke|pe|de|ge|ce)(?=ly$|ment|ful|less|ness)", plain))
+    return max(1, count)
+
+
+def syllables(text: str) -> int:
+    """How many syllables a written word has when said: acronyms by letter, numbers in words, short forms as known."""
+    total = 0
+    for part in re.findall(r"[A-Za-z']+|\d[\d,]*(?:\.\d+)?|%|×|²", text.replace("’", "'")):
+        if part == "×":
+            total += 1  # "by"
+        elif part in "%²":
+            total += 2  # "per cent", "squared"
+        elif part[0].isdigit():
+            total += sum(_word_syllables(word) for word in said_number(part.rstrip(",")).split())
+        elif part.lower().strip("'") in SAID_AS_WORDS:
+            total += SAID_AS_WORDS[part.lower().strip("'")]
+        elif re.fullmatch(r"[A-Z]{2,}s?", part):
+            total += sum(3 if letter == "W" else 1 for letter in part if letter.isupper())
+        elif part == "x":
+            total += 1
+        else:
+            total += _word_syllables(part.lower())
+    return total

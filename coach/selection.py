@@ -1,0 +1,126 @@
+"""Which sentences of the entries answer this very question: the curated floor of every reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from coach.knowledge import Entry
+from coach.retrieval import Index, Passage, passages_of, terms
+
+if TYPE_CHECKING:
+    from coach.retrieval import Vectors
+
+# Chosen on the development half of `benchmarks/answers.py`.
+NARROW_SENTENCES = 4  # statements quoted for a question about one side of a topic
+GENERAL_SENTENCES = 7  # sentences of the answer quoted for "what is …" and "why …"
+COMPARED_SENTENCES = 3  # statements of each entry when two are set against each other
+SIMILAR = 0.86  # cosine above which two statements say the same
+FOLLOW_UP_MATCH = 0.62  # cosine to a follow-up question from which its expected points are the answer
+FOLLOW_UP_BONUS = 0.25
+ALSO_MARGIN = 0.06  # score distance within which a second entry answers the question as well
+
+_STATEMENTS = frozenset({"answer", "expected", "correction", "key_point", "why"})
+# Sentences of the answer and of the follow-ups read best on their own; a key point says the same more tersely.
+_KIND_BONUS = {"answer": 0.05, "expected": 0.04, "correction": 0.0, "key_point": 0.03, "why": -0.03}
+
+
+@dataclass(frozen=True)
+class Quotation:
+    """Statements of one entry, word for word, in the order to be read."""
+
+    entry: Entry
+    sentences: tuple[str, ...]
+
+
+def quotations(question: str, query: str, entries: Sequence[Entry], index: Index) -> tuple[Quotation, ...]:
+    """The statements of `entries` (best first) that answer `question`; `query` is the question with its context."""
+    if len(entries) == 1:
+        entry = entries[0]
+        if is_general(question, entry):
+            return (Quotation(entry, _overview(entry, index)),)
+        return (Quotation(entry, _nearest(query, entry, index, NARROW_SENTENCES)),)
+    return tuple(Quotation(entry, _nearest(query, entry, index, COMPARED_SENTENCES)) for entry in entries)
+
+
+def is_general(question: str, entry: Entry) -> bool:
+    """Whether a question asks for the topic as a whole: nothing is left when the topic's own words are taken away."""
+    own = set(terms(f"{entry.title} {entry.id.replace('-', ' ')} {entry.question}"))
+    own |= {
+        "work",
+        "used",
+        "use",
+        "idea",
+        "basic",
+        "intuition",
+        "definition",
+        "overview",
+        "concept",
+        "important",
+        "need",
+    }
+    left = [term for term in terms(question) if term not in own]
+    return not left
+
+
+def _overview(entry: Entry, index: Index) -> tuple[str, ...]:
+    """The sentences of the answer that carry its key points, heaviest first chosen, in reading order."""
+    sentences = [p.text for p in passages_of(entry) if p.kind == "answer"]
+    if len(sentences) <= GENERAL_SENTENCES:
+        return tuple(sentences)
+    vectors = index.vectors_of([p for p in passages_of(entry) if p.kind == "answer"])
+    chosen: list[int] = [0]
+    for point in sorted(entry.key_points, key=lambda p: -p.weight):
+        vector = index.encoder.encode([point.text])[0]
+        best = int((vectors @ vector).argmax())
+        if best not in chosen:
+            chosen.append(best)
+        if len(chosen) >= GENERAL_SENTENCES:
+            break
+    return tuple(sentences[n] for n in sorted(chosen))
+
+
+def _nearest(query: str, entry: Entry, index: Index, count: int) -> tuple[str, ...]:
+    """The `count` statements of an entry that are nearest to a question, none saying the same twice."""
+    passages = [p for p in passages_of(entry) if p.kind in _STATEMENTS]
+    vectors = index.vectors_of(passages)
+    question = index.encoder.encode([query])[0]
+    score = vectors @ question
+    bonus = _follow_up_bonus(question, entry, index)
+    ranked = sorted(
+        range(len(passages)),
+        key=lambda n: -(float(score[n]) + _KIND_BONUS[passages[n].kind] + bonus.get(passages[n].text, 0.0)),
+    )
+    chosen: list[int] = []
+    for n in ranked:
+        if all(float(vectors[n] @ vectors[m]) < SIMILAR for m in chosen):
+            chosen.append(n)
+        if len(chosen) == count:
+            break
+    return tuple(passages[n].text for n in chosen)
+
+
+def _follow_up_bonus(question: Vectors, entry: Entry, index: Index) -> dict[str, float]:
+    """Extra weight for the statements expected of a follow-up that the question repeats in other words."""
+    if not entry.follow_ups:
+        return {}
+    asked = [Passage(entry.id, "follow_up", f.question, f.probes) for f in entry.follow_ups]
+    scores = index.vectors_of(asked) @ question
+    best = int(scores.argmax())
+    if float(scores[best]) < FOLLOW_UP_MATCH:
+        return {}
+    return dict.fromkeys(entry.follow_ups[best].expects, FOLLOW_UP_BONUS)
+
+
+def suggestions(entry: Entry, asked: Sequence[str], index: Index, count: int = 3) -> tuple[str, ...]:
+    """Follow-ups of an entry to offer, leaving out what was asked already in these or similar words."""
+    offers = [f.question for f in entry.follow_ups]
+    if not offers:
+        return ()
+    vectors = index.vectors_of([Passage(entry.id, "follow_up", f.question, f.probes) for f in entry.follow_ups])
+    before = [text for text in asked if text.strip()]
+    if before:
+        nearest = (vectors @ index.encoder.encode(before).T).max(axis=1)
+        offers = [offer for offer, near in zip(offers, nearest, strict=True) if float(near) < FOLLOW_UP_MATCH]
+    return tuple(offers[:count])
