@@ -1,0 +1,167 @@
+"""How right and how fast is the spoken side: words, terms, fillers, pauses, rate, time and memory.
+
+    python benchmarks/speech.py [--split dev|test] [--only SUBSTRING] [--json]
+
+Recordings are made on the fly from `benchmarks/data/speech.jsonl` with Piper, espeak-ng and flite (voices that are not
+installed are left out and counted). In a text, `[1.4]` is a silence of that many seconds and `[um]` a filler that is
+synthesised apart; everything else is spoken as written. Thresholds were chosen on `dev`; `test` has other texts,
+voices and speeds and was only measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from coach.audio import SAMPLE_RATE, Samples, Span, resampled
+
+DATA = Path(__file__).parent / "data" / "speech.jsonl"
+MARK = re.compile(r"\[([^\]]+)\]")
+FILLERS = ("um", "uh", "er", "hmm")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A made recording and the truth about it."""
+
+    id: str
+    entry: str
+    voice: str
+    noise: str
+    samples: Samples
+    words: tuple[str, ...]  # in order, fillers included, as written
+    fillers: tuple[Span, ...]  # the spliced ones
+    filler_count: int  # spliced and in the running text
+    pauses: tuple[Span, ...]  # silences over 1 s
+    speech: Span  # from the first sound to the last
+
+
+@lru_cache(maxsize=1)
+def piper():  # type: ignore[no-untyped-def]
+    from coach.voice import load_voice
+
+    return load_voice()
+
+
+def wave_samples(path: Path) -> Samples:
+    with wave.open(str(path)) as file:
+        values = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32) / 2**15
+        return resampled(values, file.getframerate())
+
+
+def available(voice: str) -> bool:
+    engine = voice.split()[0]
+    return (
+        piper() is not None
+        if engine == "piper"
+        else shutil.which("espeak-ng" if engine == "espeak" else engine) is not None
+    )
+
+
+def speak(voice: str, text: str) -> Samples:
+    """One piece of text by one voice at 16 kHz, the silence around it cut off."""
+    engine, name, speed, *more = voice.split()
+    if engine == "piper":
+        samples = piper().samples(text, length_scale=float(speed), noise_scale=float(more[0]) if more else None)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "out.wav"
+            command = (
+                ["espeak-ng", "-v", name, "-s", speed, "-w", str(path), text]
+                if engine == "espeak"
+                else ["flite", "-voice", name, "--setf", f"duration_stretch={speed}", "-t", text, "-o", str(path)]
+            )
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            samples = wave_samples(path)
+    loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
+
+
+def noise(kind: str, length: int, seed: int) -> Samples:
+    """White or pink noise with an effective value of one."""
+    rng = np.random.default_rng(seed)
+    white = rng.standard_normal(length)
+    if kind == "pink":
+        spectrum = np.fft.rfft(white)
+        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
+        white = np.fft.irfft(spectrum, n=length)
+    return (white / np.sqrt(np.mean(white**2))).astype(np.float32)
+
+
+def build(row: dict[str, str], seed: int) -> Recording:
+    """The recording of one line of the data file."""
+    rng = np.random.default_rng(seed)
+    parts: list[Samples] = [np.zeros(int(rng.uniform(0.3, 1.2) * SAMPLE_RATE), dtype=np.float32)]
+    position = len(parts[0])
+    speech_start = position / SAMPLE_RATE
+    words: list[str] = []
+    fillers: list[Span] = []
+    level = None
+
+    def add(samples: Samples) -> None:
+        nonlocal position
+        parts.append(samples)
+        position += len(samples)
+
+    def gap(seconds: float) -> None:
+        add(np.zeros(int(seconds * SAMPLE_RATE), dtype=np.float32))
+
+    for index, piece in enumerate(MARK.split(row["text"])):
+        if index % 2 == 0 and piece.strip(" .,"):
+            samples = speak(row["voice"], piece.strip())
+            level = level or float(np.sqrt(np.mean(samples**2)))
+            add(samples * (0.08 / level))
+            words += piece.split()
+            gap(0.15)
+        elif index % 2 and piece in FILLERS:
+            samples = speak(row["voice"], piece.capitalize() + ".")
+            fillers.append(Span(position / SAMPLE_RATE, (position + len(samples)) / SAMPLE_RATE))
+            add(samples * (0.07 / max(1e-6, float(np.sqrt(np.mean(samples**2))))))
+            words.append(piece)
+            gap(float(rng.uniform(0.1, 0.4)))
+        elif index % 2:
+            # The gap after the piece before counts, so that the silence is as long as the text says.
+            position -= len(parts[-1])
+            parts.pop()
+            gap(float(piece))
+    position -= len(parts[-1])
+    parts.pop()
+    speech = Span(speech_start, position / SAMPLE_RATE)
+    gap(float(rng.uniform(0.3, 1.0)))
+    samples = np.concatenate(parts)
+    pauses = tuple(silences(samples, speech, 1.0))
+    if row["noise"]:
+        kind, ratio = row["noise"].split()
+        samples = samples + 0.08 * 10 ** (-float(ratio) / 20) * noise(kind, len(samples), seed)
+    else:
+        samples = samples + 1e-4 * noise("pink", len(samples), seed)
+    running = [w for w in words if re.sub(r"\W", "", w).lower() in FILLERS]
+    return Recording(
+        row["id"], row["entry"], row["voice"], row["noise"], samples.astype(np.float32), tuple(words), tuple(fillers),
+        len(running), pauses, speech,
+    )  # fmt: skip
+
+
+def silences(clean: Samples, within: Span, least: float) -> Iterator[Span]:
+    """Silences of a recording without noise that last longer than `least` seconds."""
+    low, high = int(within.start * SAMPLE_RATE), int(within.end * SAMPLE_RATE)
+    loud = np.flatnonzero(np.abs(clean[low:high]) > 1e-3) + low
+    for i in np.flatnonzero(np.diff(loud) > least * SAMPLE_RATE):
+        yield Span(float(loud[i]) / SAMPLE_RATE, float(loud[i + 1]) / SAMPLE_RATE)
+
+
+def recordings(split: str, only: str = "") -> Iterator[Recording]:
+    for number, line in enumerate(DATA.read_text(encoding="utf-8").splitlines()):
+        row = json.loads(line)
+        if row["split"] == split and only in f"{row['id']} {row['voice']} {row['noise']}" and available(row["voice"]):
+            yield build(row, number)

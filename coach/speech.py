@@ -1,0 +1,264 @@
+"""Speech to words: the `Transcriber` protocol and Whisper behind it."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from coach.audio import SAMPLE_RATE, Samples, Span, energies, read_audio, resampled, speech_spans
+from coach.config import Device, Settings
+from coach.delivery import delivery
+from coach.errors import AudioError
+from coach.transcript import Transcript, Word
+
+# What the prompt is for: Whisper keeps fillers and spellings that it has seen just before, and drops those it has not.
+FILLER_LEAD = "Umm, let me think, uh, so, um..."
+FILLER_TAIL = "Uh, so, um,"
+GENERAL_TERMS = (
+    "dropout", "ReLU", "tanh", "sigmoid", "softmax", "logits", "LSTM", "GRU", "RNN", "CNN", "GAN", "LoRA", "XOR", "SGD",
+    "AdamW", "mini-batch", "backpropagation", "overfitting", "ImageNet", "ResNet", "BERT", "GPT",
+)  # fmt: skip
+PROMPT_TOKENS = 200  # Whisper takes 223 tokens of prompt at most
+WINDOW_SECONDS = 28.0  # Whisper hears 30 s at a time
+KEPT_SILENCE = 0.6  # seconds of a longer silence that the recogniser hears; it stretches words over long ones
+TEMPERATURES = (0.0, 0.2, 0.4)
+# Whisper's own thresholds (Radford et al. 2022, section 4.5).
+REPETITIVE = 2.4  # compression ratio above which a text repeats itself
+UNLIKELY = -1.0  # mean log-probability below which a text is a guess
+NO_SPEECH = 0.6
+
+
+class Transcriber(Protocol):
+    """Anything that turns sound into words with times."""
+
+    def transcribe(self, audio: Samples, sample_rate: int, terms: Sequence[str] = ()) -> Transcript:
+        """The words of one channel of samples (−1 … 1); `terms` are spellings to expect."""
+        ...
+
+
+def prompt_text(terms: Sequence[str]) -> str:
+    """The prompt: fillers, the terms to expect, fillers again."""
+    listed = ", ".join(dict.fromkeys(terms or GENERAL_TERMS))
+    return f"{FILLER_LEAD} {listed}. {FILLER_TAIL}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Stretches of a recording that are heard together."""
+
+    pieces: tuple[Span, ...]
+
+    def samples(self, audio: Samples) -> Samples:
+        """The stretches, one after the other."""
+        return np.concatenate([audio[int(p.start * SAMPLE_RATE) : int(p.end * SAMPLE_RATE)] for p in self.pieces])
+
+    def time(self, seconds: float) -> float:
+        """The time in the recording of a time in the window."""
+        for piece in self.pieces:
+            if seconds <= piece.seconds:
+                return piece.start + max(0.0, seconds)
+            seconds -= piece.seconds
+        return self.pieces[-1].end
+
+
+def windows(speech: Sequence[Span], duration: float, audio: Samples) -> tuple[Window, ...]:
+    """Speech packed into windows of at most 28 s, cut at the longest gaps, long silences shortened."""
+    pieces: list[Span] = []
+    for i, span in enumerate(speech):
+        before = span.start if i == 0 else (span.start - speech[i - 1].end) / 2
+        after = duration - span.end if i == len(speech) - 1 else (speech[i + 1].start - span.end) / 2
+        start, end = span.start - min(before, KEPT_SILENCE / 2), span.end + min(after, KEPT_SILENCE / 2)
+        pieces += _cut(Span(start, end), audio)
+    packed: list[Window] = []
+    while pieces:
+        length, count = 0.0, 0
+        while count < len(pieces) and length + pieces[count].seconds <= WINDOW_SECONDS:
+            length += pieces[count].seconds
+            count += 1
+        if count < len(pieces):
+            # Cut at the longest gap in the second half of what fits.
+            half = next(k for k in range(1, count + 1) if sum(p.seconds for p in pieces[:k]) >= length / 2)
+            count = max(range(half, count + 1), key=lambda k: pieces[k].start - pieces[k - 1].end)
+        packed.append(Window(tuple(pieces[:count])))
+        pieces = pieces[count:]
+    return tuple(packed)
+
+
+def _cut(span: Span, audio: Samples) -> list[Span]:
+    """A span cut at its quietest places into parts that fit into a window."""
+    if span.seconds <= WINDOW_SECONDS:
+        return [span]
+    low, high = span.start + WINDOW_SECONDS / 2, span.start + WINDOW_SECONDS - 1.0
+    level = energies(audio[int(low * SAMPLE_RATE) : int(high * SAMPLE_RATE)])
+    quiet = low + float(np.argmin(np.convolve(level, np.ones(5), mode="same")[3:-3]) + 3) * 0.01
+    return [Span(span.start, quiet), *_cut(Span(quiet, span.end), audio)]
+
+
+class Whisper:
+    """Whisper through faster-whisper; the model and its tokenizer are handed in."""
+
+    def __init__(self, model: Any, tokenizer: Any, beam: int = 5) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._beam = beam
+
+    @classmethod
+    def load(cls, name: str | Path, device: Device = "auto", threads: int = 0) -> Whisper:
+        """A faster-whisper model by folder or name, int8 on the CPU, half precision on a GPU; raises `AudioError`."""
+        import ctranslate2  # type: ignore[import-untyped]
+        from faster_whisper import WhisperModel
+        from faster_whisper.tokenizer import Tokenizer
+
+        gpu = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
+        try:
+            model = WhisperModel(
+                str(name),
+                device="cuda" if gpu else "cpu",
+                compute_type="float16" if gpu else "int8",
+                cpu_threads=threads,
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise AudioError(
+                f"The recogniser {str(name)!r} cannot be loaded ({error}); use 'default', a folder with a "
+                "faster-whisper model, or the name of one that can be downloaded."
+            ) from error
+        tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language="en")
+        return cls(model, tokenizer)
+
+    def transcribe(self, audio: Samples, sample_rate: int, terms: Sequence[str] = ()) -> Transcript:
+        """The words of one channel of samples, with times; an empty transcript when nobody speaks."""
+        samples = resampled(audio, sample_rate)
+        duration = len(samples) / SAMPLE_RATE
+        speech = speech_spans(samples)
+        words: list[Word] = []
+        for window in windows(speech, duration, samples):
+            words += self._window_words(window, samples, terms)
+        return Transcript(tuple(settled(words, speech)), speech, duration)
+
+    def _prompt(self, terms: Sequence[str]) -> list[int]:
+        tokens: list[int] = self._tokenizer.encode(" " + prompt_text(terms))
+        if len(tokens) > PROMPT_TOKENS:
+            kept = list(terms)
+            while kept and len(tokens) > PROMPT_TOKENS:
+                kept = kept[:-1]
+                tokens = self._tokenizer.encode(" " + prompt_text(kept))
+        return [self._tokenizer.sot_prev, *tokens]
+
+    def _window_words(self, window: Window, audio: Samples, terms: Sequence[str]) -> list[Word]:
+        """The words of one window, with times in the recording."""
+        from faster_whisper.audio import pad_or_trim
+
+        heard = window.samples(audio)
+        features = self._model.feature_extractor(heard, padding=160)
+        frames = min(features.shape[-1], self._model.feature_extractor.nb_max_frames)
+        encoded = self._model.encode(pad_or_trim(features[:, :frames]))
+        start = [*self._prompt(terms), *self._tokenizer.sot_sequence]
+        tokens = self._decode(encoded, [*start, self._tokenizer.no_timestamps])
+        if not tokens:
+            return []
+        alignment = self._model.model.align(encoded, start, [tokens], frames)[0]
+        words = _timed(self._tokenizer, tokens, alignment, self._model.tokens_per_second)
+        return [replace(word, start=window.time(word.start), end=window.time(word.end)) for word in words]
+
+    def _decode(self, encoded: Any, prompt: list[int]) -> list[int]:
+        """The tokens of the best text, or none when the model itself says that there is no speech."""
+        best: tuple[float, list[int]] = (-np.inf, [])
+        for temperature in TEMPERATURES:
+            options = (
+                {"beam_size": self._beam}
+                if temperature == 0
+                else {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
+            )
+            result = self._model.model.generate(
+                encoded, [prompt], return_scores=True, return_no_speech_prob=True, **options
+            )[0]
+            tokens = [token for token in result.sequences_ids[0] if token < self._tokenizer.eot]
+            score = result.scores[0] * len(tokens) / (len(tokens) + 1)
+            if result.no_speech_prob > NO_SPEECH and score < UNLIKELY:
+                return []
+            text = self._tokenizer.decode(tokens).encode()
+            repetitive = len(text) / max(1, len(zlib.compress(text))) > REPETITIVE
+            if not repetitive and score > best[0]:
+                best = (score, tokens)
+            if not repetitive and score >= UNLIKELY:
+                break
+        return best[1]
+
+
+def _timed(tokenizer: Any, tokens: list[int], alignment: Any, tokens_per_second: int) -> list[Word]:
+    """Words with times and mean token probabilities from an alignment; punctuation joins the word before it."""
+    texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    if len(groups) < 2:
+        return []
+    steps = np.array([pair[0] for pair in alignment.alignments])
+    times = np.array([pair[1] for pair in alignment.alignments]) / tokens_per_second
+    firsts = times[np.concatenate([[True], np.diff(steps) > 0])]
+    bounds = np.concatenate([[0], np.cumsum([len(group) for group in groups[:-1]])])
+    words: list[Word] = []
+    for text, a, b in zip(texts, bounds[:-1], bounds[1:], strict=False):
+        probability = float(np.mean(alignment.text_token_probs[a:b]))
+        start, end = float(firsts[a]), float(firsts[min(b, len(firsts) - 1)])
+        if words and not re.search(r"\w", text):
+            words[-1] = replace(words[-1], text=words[-1].text + text.strip())
+        elif words and not text.startswith(" "):
+            joined = words[-1].text + text
+            words[-1] = replace(words[-1], text=joined, end=end, probability=min(words[-1].probability, probability))
+        elif text.strip():
+            words.append(Word(text.strip(), start, end, probability))
+    return words
+
+
+# Words lying wholly in silence are invented, unless the recogniser is sure and its timing was merely off.
+STRAY_SECONDS = 0.3
+STRAY_PROBABILITY = 0.5
+
+
+def settled(words: Sequence[Word], speech: Sequence[Span]) -> list[Word]:
+    """Words clipped to where somebody speaks; words that lie in silence are dropped or moved to the nearest speech."""
+    placed: list[Word] = []
+    for word in words:
+        inside = [(min(word.end, s.end) - max(word.start, s.start), s) for s in speech]
+        overlap, span = max(inside, key=lambda pair: pair[0], default=(-np.inf, None))
+        if span is None or (overlap < -STRAY_SECONDS and word.probability < STRAY_PROBABILITY):
+            continue
+        if overlap > 0:
+            start, end = max(word.start, span.start), min(word.end, span.end)
+        else:
+            edge = span.end if word.start >= span.end else span.start
+            start = end = edge
+        start = max(start, placed[-1].end if placed else 0.0)
+        placed.append(replace(word, start=round(start, 2), end=round(max(start, end), 2)))
+    return placed
+
+
+def load_transcriber(settings: Settings) -> Whisper:
+    """The recogniser that the settings name, the embedded one by default; raises `AudioError` or `WeightsError`."""
+    from coach.weights import whisper_folder
+
+    name = whisper_folder(settings.cache_dir) if settings.recogniser == "default" else settings.recogniser
+    return Whisper.load(name, settings.device, settings.threads)
+
+
+def transcribe_file(transcriber: Transcriber, path: Path, entry_terms: Sequence[str] = ()) -> Transcript:
+    """The transcript of a recording in a file; raises `AudioError` when it cannot be read."""
+    return transcriber.transcribe(read_audio(path), SAMPLE_RATE, entry_terms)
+
+
+def transcript_record(transcript: Transcript, file: str) -> dict[str, Any]:
+    """The JSON object that `transcribe --json` prints: words and delivery, times in seconds."""
+    measured = delivery(transcript)
+    return {
+        "file": file,
+        "text": transcript.text,
+        "words": [
+            {"text": w.text, "start": w.start, "end": w.end, "probability": round(w.probability, 3)}
+            for w in transcript.words
+        ],
+        "delivery": measured.record(),
+    }
