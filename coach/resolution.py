@@ -12,10 +12,10 @@ from coach.session import Exchange
 
 Kind = Literal["question", "acknowledgement"]
 
-# How much nearer the entries of the last answer are taken to be for a turn that leans on it, and how sure a turn
-# must be on its own before it counts as a change of subject: `benchmarks/retrieval.py` on its development half.
-CONTEXT_PRIOR = 0.12
-SWITCH_MARGIN = 0.10
+# How much nearer the entry of the last answer is taken to be, for a turn that points back and for any other that
+# names no subject: `benchmarks/retrieval.py` on its development half.
+LEANING_PRIOR = 0.35
+CONTEXT_PRIOR = 0.06
 
 _ACKNOWLEDGEMENT = re.compile(
     r"(?:(?:ah|oh|yes|yep|yeah|yup|no|nope|ok|okay|k|sure|right|alright|fine|good|great|cool|nice|perfect|thanks?|"
@@ -26,6 +26,7 @@ _ACKNOWLEDGEMENT = re.compile(
     re.IGNORECASE,
 )
 _MAX_ACKNOWLEDGEMENT_WORDS = 8
+_SHORT_TERMS = 7
 
 _LEANING_START = re.compile(
     r"\s*(?:and|but|so|or|also|then|because|what about|how about|what if|why|how so|how come|really|when|where|"
@@ -80,20 +81,21 @@ def resolve(text: str, exchanges: Sequence[Exchange], index: Index, best: int = 
     cited = [exchange for exchange in exchanges if exchange.citations]
     if is_acknowledgement(text) and exchanges:
         return Resolution("acknowledgement", text, None)
-    alone = index.search(text, best)
-    if not cited or not leans_on_context(text):
-        return Resolution("question", text, alone)
-    last = cited[-1]
-    topic = index.entry(last.citations[0])
-    compared = _compared(text, cited, topic.id)
-    query = f"{topic.title}: {text}"
-    prior = dict.fromkeys(last.citations[:1], CONTEXT_PRIOR)
-    inside = index.search(query, best, prior)
-    if _changes_subject(text, alone, topic.id):
-        return Resolution("question", text, alone, compared)
-    return Resolution(
-        "question", query, SearchResult(inside.hits, max(inside.probability, alone.probability)), compared
-    )
+    if not cited:
+        return Resolution("question", text, index.search(text, best))
+    current = cited[-1].citations[0]
+    named = index.named(text)
+    compared = _compared(text, cited, current)
+    leaning = leans_on_context(text)
+    if (named and current not in named and not compared) or not (leaning or _is_short(text)):
+        return Resolution("question", text, index.search(text, best), compared)
+    query = f"{index.entry(current).title}: {text}"
+    prior = {current: LEANING_PRIOR if leaning else CONTEXT_PRIOR}
+    return Resolution("question", query, index.search(query, best, prior, typed=text), compared)
+
+
+def _is_short(text: str) -> bool:
+    return len(terms(text)) <= _SHORT_TERMS
 
 
 def _compared(text: str, cited: Sequence[Exchange], current: str) -> tuple[str, ...]:
@@ -104,14 +106,3 @@ def _compared(text: str, cited: Sequence[Exchange], current: str) -> tuple[str, 
     if _PREVIOUS.search(text) or (_COMPARING.search(text) and re.search(r"\b(?:both|two|each other)\b", text, re.I)):
         return tuple(key for key in reversed(subjects) if key != current)[:1]
     return ()
-
-
-def _changes_subject(text: str, alone: SearchResult, current: str) -> bool:
-    """Whether a turn names another subject outright, whatever its shape ("and what is a GAN?")."""
-    best = alone.hits[0]
-    if best.entry.id == current or not alone.answerable:
-        return False
-    named = set(terms(best.entry.title)) | set(terms(best.entry.id.replace("-", " ")))
-    others = [hit.score for hit in alone.hits if hit.entry.id == current]
-    ahead = best.score - (others[0] if others else 0.0)
-    return (bool(named & set(terms(text))) and ahead > 0) or ahead > SWITCH_MARGIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -9,7 +10,8 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +33,33 @@ PassageKind = Literal["question", "alias", "answer", "key_point", "why", "follow
 FEW_TEXTS = 4  # up to here a single thread is quicker than several that wait for each other
 INDEX_FORMAT = 2  # part of the cache key: raise it when passages or vectors change their meaning
 
-# Weights of the two rankings and the logistic that turns their features into a probability, all chosen by
-# `benchmarks/retrieval.py --fit` on the development half of its questions.
-LEXICAL_WEIGHT = 0.12
-ANSWER_BIAS = -4.0
-ANSWER_WEIGHTS = (12.0, 8.0, 2.0)
+# An entry's score is a weighted sum of: its nearest question or alias (cosine), the mean of its nearest passages
+# (cosine), and BM25 over all its words (the best entry is 1). The weights, and those of the logistic regression for
+# "answerable", are what `benchmarks/retrieval.py --fit` chose on the development half of its questions.
+RANK_WEIGHTS = (0.45, 0.31, 0.24)
+NEAREST_PASSAGES = 8
+ANSWER_BIAS = -6.26
+ANSWER_WEIGHTS = (0.29, 11.91, 9.45, 0.57)
 ANSWERABLE_PROBABILITY = 0.5
+LONG_QUERY_WORDS = 18  # a longer query is also looked up sentence by sentence
+SPELLING = 0.84  # similarity (difflib ratio) from which an unknown word is taken for a misspelt one
+RARE = 0.4  # a term in at most this share of the entries is rare enough to name one
 
+_LONG_WORD = re.compile(r"[A-Za-z]{5,}")
+_ASKED = frozenset({"question", "alias", "follow_up"})
 _WORD = re.compile(r"[a-z0-9]+")
+_AMERICAN = re.compile(r"iz(?=(?:e|es|ed|er|ers|ing|ation|ations)$)")
+_ABBREVIATIONS = {
+    "nn": "neural network", "nns": "neural networks", "ann": "artificial neural network", "dl": "deep learning",
+    "ml": "machine learning", "bn": "batch normalisation", "batchnorm": "batch normalisation",
+    "batch norm": "batch normalisation", "mlp": "multilayer perceptron", "backprop": "backpropagation",
+    "back prop": "backpropagation", "hparams": "hyperparameters", "hyperparams": "hyperparameters",
+    "convnet": "convolutional network cnn", "convnets": "convolutional networks cnn", "lr": "learning rate",
+    "val": "validation", "acc": "accuracy", "params": "parameters", "fn": "function", "fns": "functions",
+    "llm": "large language model llm", "llms": "large language models llm", "bs": "batch size", "nlp": "language",
+    "ft": "fine-tuning", "finetune": "fine-tune", "finetuning": "fine-tuning", "pretrain": "pretrain",
+}  # fmt: skip
+_ABBREVIATION = re.compile(r"\b(?:" + "|".join(map(re.escape, _ABBREVIATIONS)) + r")\b", re.IGNORECASE)
 _STOP_WORDS = frozenset(
     "a an and are as at be been but by can could d did do does doing for from had has have how i if in into is it "
     "its just ll m me my no not of on or our please re s should so some t tell than that the their them then there "
@@ -167,17 +188,23 @@ def passages_of(entry: Entry) -> tuple[Passage, ...]:
 
 
 def terms(text: str) -> list[str]:
-    """The words of a text that carry meaning, lower case, with plural endings taken off."""
-    words = [word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
-    return [_singular(word) for word in words]
+    """The words of a text that carry meaning: lower case, plural endings off, British and American spelling as one."""
+    words = [word for word in _WORD.findall(_in_full(text.lower())) if word not in _STOP_WORDS]
+    return [_stem(word) for word in words]
 
 
-def _singular(word: str) -> str:
+def _stem(word: str) -> str:
+    word = _AMERICAN.sub("is", word)
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
+
+
+def _in_full(text: str) -> str:
+    """A text with the field's abbreviations written out, since a sentence encoder knows few of them."""
+    return _ABBREVIATION.sub(lambda match: _ABBREVIATIONS[match.group().lower()], text)
 
 
 class Index:
@@ -200,7 +227,35 @@ class Index:
         self._outside = outside
         self._by_id = {entry.id: entry for entry in self.entries}
         self._rows = {passage: row for row, passage in enumerate(self.passages)}
-        self._vocabulary = {term for passage in self.passages for term in terms(passage.text)}
+        self._groups = [
+            (
+                entry.id,
+                [n for n, p in enumerate(self.passages) if p.entry == entry.id],
+                [n for n, p in enumerate(self.passages) if p.entry == entry.id and p.kind in _ASKED],
+            )
+            for entry in self.entries
+        ]
+        self._entry_terms = {entry.id: set[str]() for entry in self.entries}
+        for passage in self.passages:
+            self._entry_terms[passage.entry].update(terms(passage.text))
+        counts = Counter(term for found in self._entry_terms.values() for term in found)
+        self._words = {word for p in self.passages for word in _LONG_WORD.findall(p.text.lower())}
+        # Words that only one passage holds may be an alias's own misspelling: nothing is mended into them.
+        seen = Counter(word for p in self.passages for word in set(_LONG_WORD.findall(p.text.lower())))
+        self._by_initial: dict[str, list[str]] = {}
+        for word, count in seen.items():
+            if count > 1:
+                self._by_initial.setdefault(word[0], []).append(word)
+        self._idf = {term: _idf(count, len(self.entries)) for term, count in counts.items()}
+        rare = _idf(RARE * len(self.entries), len(self.entries))
+        self._names = {
+            entry.id: {
+                term
+                for term in terms(f"{entry.title} {entry.id.replace('-', ' ')}")
+                if self._idf.get(term, 0.0) >= rare
+            }
+            for entry in self.entries
+        }
 
     @classmethod
     def build(cls, entries: Sequence[Entry], encoder: Encoder, cache_dir: Path | None = None) -> Index:
@@ -221,8 +276,11 @@ class Index:
         inside = np.ascontiguousarray(vectors[: len(passages)])
         dense = faiss.IndexFlatIP(inside.shape[1])
         dense.add(inside)
+        words: dict[str, list[str]] = {entry.id: [] for entry in entries}
+        for passage in passages:
+            words[passage.entry] += terms(passage.text)
         lexical = bm25s.BM25(method="lucene")
-        lexical.index([terms(passage.text) or ["-"] for passage in passages], show_progress=False)
+        lexical.index([found or ["-"] for found in words.values()], show_progress=False)
         return cls(entries, encoder, passages, dense, lexical, vectors[len(passages) :])
 
     def entry(self, key: str) -> Entry:
@@ -239,60 +297,121 @@ class Index:
         vectors: Vectors = self._dense.reconstruct_batch(rows)
         return vectors
 
-    def search(self, query: str, best: int = 8, prior: dict[str, float] | None = None) -> SearchResult:
-        """The `best` entries for a query and whether they answer it; `prior` adds to entries' scores."""
+    def named(self, text: str) -> tuple[str, ...]:
+        """Ids of the entries whose name a text says outright, such as "gan" in "and what about a GAN?"."""
+        said = set(terms(text))
+        return tuple(key for key, own in self._names.items() if own and len(own & said) * 2 >= len(own))
+
+    def search(
+        self, query: str, best: int = 8, prior: Mapping[str, float] | None = None, typed: str | None = None
+    ) -> SearchResult:
+        """The `best` entries for a query, best first, and the probability that they answer it.
+
+        `prior` adds to entries' scores. `typed` is what the user wrote, where the query was completed from the
+        conversation: whether it lies outside the knowledge is judged by these words.
+        """
         import numpy as np
 
-        vector, similarity = self._similarity(query)
-        lexical = self._lexical_scores(query)
-        combined = similarity + LEXICAL_WEIGHT * lexical
-        by_entry: dict[str, list[int]] = {}
-        for position in np.argsort(-combined):
-            by_entry.setdefault(self.passages[position].entry, []).append(int(position))
-        prior = prior or {}
-        ranked = sorted(
-            ((float(combined[rows[0]]) + prior.get(key, 0.0), key) for key, rows in by_entry.items()),
-            key=lambda pair: (-pair[0], pair[1]),
-        )
+        _, similarity = self._similarity(query)
+        scores = self._scores(query, similarity)
+        for key, extra in (prior or {}).items():
+            scores[key] += extra
+        ranked = sorted(scores, key=lambda key: (-scores[key], key))[: max(best, 1)]
+        order = np.argsort(-similarity)
         hits = tuple(
-            Hit(self._by_id[key], score, tuple(self.passages[row] for row in by_entry[key][:6]))
-            for score, key in ranked[: max(best, 1)]
+            Hit(
+                self._by_id[key],
+                scores[key],
+                tuple(self.passages[n] for n in order if self.passages[n].entry == key)[:6],
+            )
+            for key in ranked
         )
-        features = self._features(query, vector, similarity, lexical)
-        return SearchResult(hits, _logistic(features))
+        return SearchResult(hits, _logistic(self._features(typed or query, ranked[0], similarity)))
 
-    def features(self, query: str) -> tuple[float, ...]:
-        """What answerability is judged by; for `benchmarks/retrieval.py --fit`."""
-        vector, similarity = self._similarity(query)
-        return self._features(query, vector, similarity, self._lexical_scores(query))
+    def features(self, query: str, typed: str | None = None) -> tuple[float, ...]:
+        """What "answerable" is judged by; for `benchmarks/retrieval.py --fit`."""
+        _, similarity = self._similarity(query)
+        scores = self._scores(query, similarity)
+        return self._features(typed or query, max(scores, key=lambda key: scores[key]), similarity)
+
+    def rank_features(self, query: str) -> dict[str, tuple[float, ...]]:
+        """What entries are ranked by, for each entry; for `benchmarks/retrieval.py --fit`."""
+        _, similarity = self._similarity(query)
+        return self._rank_features(query, similarity)
 
     def _similarity(self, query: str) -> tuple[Vectors, Vectors]:
-        """The query's vector, shape (1, dimensions), and its cosine with every passage, shape (passages,)."""
+        """The query's vectors (whole text first) and its best cosine with every passage, shape (passages,)."""
         import numpy as np
 
-        vector = self.encoder.encode([query])
-        scores, order = self._dense.search(vector, len(self.passages))
-        similarity = np.empty(len(self.passages), dtype=np.float32)
-        similarity[order[0]] = scores[0]
-        return vector, similarity
+        query = _in_full(self._spelt(query))
+        texts = [query]
+        if len(query.split()) > LONG_QUERY_WORDS:
+            texts += [s for s in split_sentences(query, loose=True) if len(s.split()) >= 4][: FEW_TEXTS - 1]
+        vectors = self.encoder.encode(texts)
+        scores, order = self._dense.search(vectors, len(self.passages))
+        similarity = np.full(len(self.passages), -1.0, dtype=np.float32)
+        for row_scores, row_order in zip(scores, order, strict=True):
+            similarity[row_order] = np.maximum(similarity[row_order], row_scores)
+        return vectors, similarity
 
-    def _features(self, query: str, vector: Vectors, similarity: Vectors, lexical: Vectors) -> tuple[float, ...]:
+    def _spelt(self, text: str) -> str:
+        """A text with misspelt words of the field put right ("acuracy", "kernal")."""
+
+        def mend(match: re.Match[str]) -> str:
+            word = match.group()
+            lowered = word.lower()
+            if lowered in self._words or _stem(lowered) in self._idf:
+                return word
+            near = [w for w in self._by_initial.get(lowered[0], ()) if abs(len(w) - len(lowered)) <= 2]
+            close = difflib.get_close_matches(lowered, near, 1, SPELLING)
+            return close[0] if close else word
+
+        return _LONG_WORD.sub(mend, text)
+
+    def _scores(self, query: str, similarity: Vectors) -> dict[str, float]:
+        return {
+            key: sum(w * f for w, f in zip(RANK_WEIGHTS, features, strict=True))
+            for key, features in self._rank_features(query, similarity).items()
+        }
+
+    def _rank_features(self, query: str, similarity: Vectors) -> dict[str, tuple[float, ...]]:
+        import numpy as np
+
+        lexical = self._lexical_scores(query)
+        features = {}
+        for n, (key, rows, asked) in enumerate(self._groups):
+            nearest = np.sort(similarity[rows])[-NEAREST_PASSAGES:]
+            features[key] = (float(similarity[asked].max()), float(nearest.mean()), float(lexical[n]))
+        return features
+
+    def _features(self, typed: str, best: str, similarity: Vectors) -> tuple[float, ...]:
+        """Nearest passage, its lead over the topics outside, mean of the nearest, share of rare words known."""
+        import numpy as np
+
+        vectors, own = self._similarity(typed)
         inside = float(similarity.max())
-        outside = float((self._outside @ vector[0]).max())
-        words = set(terms(query))
-        known = len(words & self._vocabulary) / len(words) if words else 0.0
-        return (inside, inside - outside, known)
+        outside = float((self._outside @ vectors.T).max())
+        words = set(terms(typed))
+        unknown = _idf(0, len(self.entries))
+        total = sum(self._idf.get(word, unknown) for word in words)
+        known = sum(self._idf[word] for word in words & self._entry_terms[best])
+        nearest = float(np.sort(similarity)[-NEAREST_PASSAGES:].mean())
+        return (inside, max(inside, float(own.max())) - outside, nearest, known / total if total else 0.0)
 
     def _lexical_scores(self, query: str) -> Vectors:
-        """BM25 of every passage, scaled so that the best of this query is 1 (0 without a shared term)."""
+        """BM25 of every entry, scaled so that the best of this query is 1 (0 without a shared term)."""
         import numpy as np
 
-        words = [word for word in terms(query) if word in self._vocabulary]
+        words = [word for word in terms(query) if word in self._idf]
         if not words:
-            return np.zeros(len(self.passages), dtype=np.float32)
+            return np.zeros(len(self.entries), dtype=np.float32)
         scores = np.asarray(self._lexical.get_scores(words), dtype=np.float32)
         top = float(scores.max())
         return scores / top if top > 0 else scores
+
+
+def _idf(count: float, total: int) -> float:
+    return math.log(1 + (total - count + 0.5) / (count + 0.5))
 
 
 def _logistic(features: Sequence[float]) -> float:
