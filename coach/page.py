@@ -1,22 +1,23 @@
 """What the page shows, as text: messages, sources and states turned into Markdown, with everything foreign escaped.
 
 Everything here is pure. Gradio's Markdown keeps `class`, `id`, `name`, `value` and `style` of harmless elements and
-drops the rest, so a control inside the text is `<button name="…" value="…">`; `page.js` carries its click to the server.
+drops the rest, so a control inside the text is `<button name="…" value="…">`, and `page.js` carries its
+click to the server.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any
 
-from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
+from coach.coach import CoachStatus
+from coach.events import Source
 from coach.knowledge import Entry, Reference
 from coach.sentences import split_sentences
-from coach.session import Session
-
-Speaker = Literal["user", "assistant"]
+from coach.view import Light, Said
 
 LATEX_DELIMITERS = [
     {"left": "$$", "right": "$$", "display": True},
@@ -27,35 +28,6 @@ LATEX_DELIMITERS = [
 _VERBATIM = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\$\$.+?\$\$|\$[^$\n]+?\$", re.DOTALL)
 _CITATION = re.compile(r"\s*\[([a-z0-9]+(?:-[a-z0-9]+)*)\]")
 _FENCE = re.compile(r"^\s*```", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Light:
-    """A span of a candidate's answer (character offsets) and the key points or flags that rest on it."""
-
-    start: int
-    end: int
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Said:
-    """One message as the page shows it.
-
-    A user's text is shown word for word; the coach's is Markdown with citations like [dropout]. `note` says what is
-    going on or why it ended; `before` is the session to go back to when a user's message is edited or sent again.
-    """
-
-    speaker: Speaker
-    text: str = ""
-    sources: tuple[Source, ...] = ()
-    suggestions: tuple[str, ...] = ()
-    note: str = ""
-    waiting: bool = False
-    failed: bool = False
-    before: Session | None = None
-    practice: bool = False
-    lights: tuple[Light, ...] = ()
 
 
 def escaped(text: str) -> str:
@@ -69,7 +41,7 @@ def escaped(text: str) -> str:
 
 
 def safe(text: str) -> str:
-    """The coach's Markdown without HTML, images and links; maths and code stay as they are."""
+    """The coach's Markdown without HTML, images and links (a model makes addresses up); maths and code stay."""
     pieces = []
     end = 0
     for match in _VERBATIM.finditer(text):
@@ -84,7 +56,13 @@ def safe(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("<", "&lt;").replace("![", "!&#91;").replace("](", "]&#40;").replace("][", "]&#91;")
+    return (
+        text.replace("<", "&lt;")
+        .replace("![", "!&#91;")
+        .replace("](", "]&#40;")
+        .replace("][", "]&#91;")
+        .replace("://", "&#58;//")
+    )
 
 
 def cited(text: str, sources: Sequence[Source], message: int) -> str:
@@ -129,7 +107,7 @@ def lit(text: str, lights: Sequence[Light]) -> str:
     inside = [light for light in lights if 0 <= light.start < light.end <= len(text)]
     borders = sorted({0, len(text), *(light.start for light in inside), *(light.end for light in inside)})
     pieces = []
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         names = [name for light in inside if light.start <= start and end <= light.end for name in light.names]
         piece = escaped(text[start:end])
         if names:
@@ -137,24 +115,6 @@ def lit(text: str, lights: Sequence[Light]) -> str:
             piece = f'<mark class="{classes}">{piece}</mark>'
         pieces.append(piece)
     return "".join(pieces)
-
-
-def told(message: Said, event: Event) -> Said:
-    """The coach's message after one more event."""
-    match event:
-        case SourcesFound(sources):
-            return replace(message, sources=sources, note="Writing the answer")
-        case Text(text, _):
-            return replace(message, text=message.text + text)
-        case Progress(text):
-            return replace(message, note=text)
-        case Suggestions(questions):
-            return replace(message, suggestions=questions)
-        case Graded():
-            return replace(message, note="Writing feedback")
-        case Finished(_, _, _, _, reason, _, _):
-            endings = {"length": "The reply reached its longest length and was cut off here.", "cancelled": "Stopped."}
-            return replace(message, note=endings.get(reason, ""), waiting=False)
 
 
 def chat(said: Sequence[Said]) -> list[dict[str, Any]]:
@@ -171,8 +131,8 @@ def _button(name: str, value: object, label: str, classes: str = "") -> str:
 
 def _content(message: Said, number: int, latest: bool) -> str:
     if message.speaker == "user":
-        row = "" if message.practice or message.before is None else _row(_button("edit", number, "Edit"))
-        return f'<div class="words">{lit(message.text, message.lights)}</div>{row}'
+        edit = "" if message.practice or message.before is None else _button("edit", number, "Edit", "edit")
+        return f'<div class="mine"><div class="words">{lit(message.text, message.lights)}</div>{edit}</div>'
     parts = [cited(message.text, message.sources, number)] if message.text else []
     if message.note:
         kind = "note waiting" if message.waiting else "note failed" if message.failed else "note"
@@ -201,76 +161,64 @@ def _row(*buttons: str) -> str:
     return f'<div class="row">{"".join(buttons)}</div>' if buttons else ""
 
 
-def source_panel(message: Said | None, number: int, opened: int = 1) -> str:
-    """The sources of one answer: each a fold with its question, the passages used, the whole answer, references."""
+def source_panel(message: Said | None, number: int) -> str:
+    """The sources of one answer: each with its question, the passages used, references, and the whole answer folded."""
     if message is None or not message.sources:
         return (
             '## Sources\n\n<p class="quiet">What an answer stands on appears here. '
             "A click on a number in the text opens it at the sentence that was used.</p>"
         )
-    cards = [_card(source, n, number, n == opened) for n, source in enumerate(message.sources, 1)]
-    quiz = _button("quiz", number, "Quiz me on this", "wide")
-    return f'## Sources\n\n<div id="of-{number}">\n\n' + "\n\n".join(cards) + f"\n\n</div>\n\n{quiz}"
+    cards = [_card(source, n, number) for n, source in enumerate(message.sources, 1)]
+    return "## Sources\n\n" + "\n\n".join(cards) + f"\n\n{_button('quiz', number, 'Quiz me on this', 'wide')}"
 
 
-def _card(source: Source, n: int, message: int, opened: bool) -> str:
+def _card(source: Source, n: int, message: int) -> str:
     entry = source.entry
-    body, found = _marked_answer(entry, source.passages, f"{message}-{n}")
-    rest = [
-        f'> <mark class="used" id="used-{message}-{n}-{k}">{safe(passage)}</mark>'
-        for k, passage in enumerate(source.passages, 1)
-        if k not in found
-    ]
-    references = "\n".join(f"- {_reference(reference)}" for reference in entry.references)
-    quote = f'<p class="quote">{safe(_short(source.passages[0]))}</p>' if source.passages else ""
+    used, rest = _marked_answer(entry, source.passages, f"{message}-{n}")
     parts = [
-        f'<details class="source" id="source-{message}-{n}"{" open" if opened else ""}>\n'
-        f'<summary><span class="number">{n}</span> <span class="name">{escaped(entry.title)}</span>{quote}</summary>',
+        f'<details class="source" id="source-{message}-{n}" open>\n'
+        f'<summary><span class="number">{n}</span> <span class="name">{escaped(entry.title)}</span></summary>',
         f'<p class="asked">{escaped(entry.question)}</p>',
-        *rest,
-        body,
+        *used,
     ]
-    if references:
-        parts.append(f'<p class="heading">References</p>\n\n{references}')
+    if rest:
+        parts += ["<details>\n<summary>The rest of the answer</summary>", *rest, "</details>"]
+    parts += [f'<p class="reference">{_reference(reference)}</p>' for reference in entry.references]
     return "\n\n".join(parts) + "\n\n</details>"
 
 
-def _short(passage: str, longest: int = 90) -> str:
-    """The beginning of a passage, cut between words and never inside maths."""
-    if len(passage) <= longest:
-        return passage
-    cut = passage[:longest].rpartition(" ")[0]
-    if cut.count("$") % 2:
-        cut = cut.rpartition("$")[0].rstrip()
-    return cut.rstrip(" ,;:") + " …"
-
-
-def _marked_answer(entry: Entry, passages: Sequence[str], prefix: str) -> tuple[str, set[int]]:
-    """The entry's answer with the used passages marked, and which of them (from 1) stand in it."""
+def _marked_answer(entry: Entry, passages: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
+    """The paragraphs with passages that were used, these marked, and the other paragraphs of the entry's answer."""
+    flats = [" ".join(passage.split()) for passage in passages]
     found: set[int] = set()
-    paragraphs = []
-    for paragraph in re.split(r"\n\s*\n", entry.answer):
-        flat = paragraph.strip() if paragraph.lstrip().startswith("```") else " ".join(paragraph.split())
-        spans = []
-        for k, passage in enumerate(passages, 1):
-            at = flat.find(" ".join(passage.split()))
+    used: list[str] = []
+    rest: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", entry.answer.strip()):
+        flat = paragraph if paragraph.lstrip().startswith("```") else " ".join(paragraph.split())
+        spans: list[tuple[int, int, int]] = []
+        for k, passage in enumerate(flats, 1):
+            at = flat.find(passage)
             if at >= 0 and k not in found and not any(at < high and low < at + len(passage) for low, high, _ in spans):
                 found.add(k)
-                spans.append((at, at + len(" ".join(passage.split())), k))
+                spans.append((at, at + len(passage), k))
         pieces, end = [], 0
         for low, high, k in sorted(spans):
-            pieces.append(safe(flat[end:low]))
-            pieces.append(f'<mark class="used" id="used-{prefix}-{k}">{safe(flat[low:high])}</mark>')
+            pieces += [safe(flat[end:low]), _used(flat[low:high], prefix, k)]
             end = high
-        paragraphs.append("".join(pieces) + safe(flat[end:]))
-    return "\n\n".join(paragraphs), found
+        (used if spans else rest).append("".join(pieces) + safe(flat[end:]))
+    elsewhere = [_used(passage, prefix, k) for k, passage in enumerate(flats, 1) if k not in found]
+    return [*elsewhere, *used], rest
+
+
+def _used(passage: str, prefix: str, k: int) -> str:
+    return f'<mark class="used" id="used-{prefix}-{k}">{safe(passage)}</mark>'
 
 
 def _reference(reference: Reference) -> str:
+    """A reference as a link; nothing is fetched until someone follows it."""
     who = f"{escaped(_authors(reference.authors))}, " if reference.authors else ""
     year = f" ({reference.year})" if reference.year else ""
-    address = reference.url.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(" ", "%20")
-    return f"{who}[{escaped(reference.title)}]({address}){year}"
+    return f'{who}<a href="{html.escape(reference.url)}">{escaped(reference.title)}</a>{year}'
 
 
 def _authors(authors: str) -> str:
@@ -291,3 +239,20 @@ def state_words(report: dict[str, Any], indent: str = "") -> str:
             shown = "not there" if value is None else str(value)
             lines.append(f"{indent}- {name}: {escaped(shown)}")
     return "\n".join(lines)
+
+
+WELCOME = (
+    "<h2>Get ready for deep-learning interviews</h2>"
+    "<p>Ask me anything about deep learning, or let me ask you; nothing you type or say leaves this machine.</p>"
+)
+
+
+def status_words(status: CoachStatus) -> str:
+    """The state of the coach in a few words, for the header."""
+    if "failed" in (status.encoder, status.model):
+        return "curated answers only" if status.encoder != "failed" else "cannot answer"
+    if status.progress is not None and status.model == "loading":
+        return f"preparing the model, {status.progress:.0%}"
+    if "loading" in (status.encoder, status.model):
+        return "loading the model" if status.encoder == "ready" else "opening the knowledge"
+    return status.message
