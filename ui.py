@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from coach.doctor import report
 from coach.errors import CoachError, SettingsError
 from coach.options import add_arguments, settings_of
 from coach.replies import Replies, paced
+from coach.serving import OnlyFromHere, listening
 from coach.view import View
 
 log = logging.getLogger(__name__)
@@ -43,11 +43,6 @@ PROMPTS = {"ask": "Ask about deep learning", "practise": "Answer in your own wor
 VERBS = ("suggest", "edit", "retry", "source", "quiz")
 MAX_WAITING = 32  # visitors in the queue; more are told that the coach is busy
 AT_ONCE = 4  # replies under way at the same time; the engine itself takes one after the other
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob: data:; connect-src 'self' blob: data:; "
-    "worker-src 'self' blob:; frame-ancestors 'none'; object-src 'none'"
-)
 Updates = dict[Any, Any]
 
 
@@ -284,33 +279,6 @@ def _numbers(event: gr.EventData, count: int) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Scope]]
-Send = Callable[[Scope], Awaitable[None]]
-
-
-class OnlyFromHere:
-    """Tells the browser to load nothing from another host (an ASGI layer, so that streams pass through unbuffered)."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and add the policy to the headers of its answer."""
-
-        async def with_policy(message: Scope) -> None:
-            if message["type"] == "http.response.start":
-                added = [
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-                message["headers"] = [*message.get("headers", []), *added]
-            await send(message)
-
-        await self.app(scope, receive, with_policy)
-
-
 def application(coach: Coach, describe: Callable[[], dict[str, Any]] | None = None) -> FastAPI:
     """The web application: the page at `/` and the state as JSON at `/healthz`.
 
@@ -337,22 +305,6 @@ def application(coach: Coach, describe: Callable[[], dict[str, Any]] | None = No
         max_file_size="100mb",
     )
     return mounted
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; raises `SettingsError` that says what to do when it is taken or unknown."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise SettingsError(
-            f"The page cannot listen on {host}, port {port} ({error.strerror}). Another program may use it: choose "
-            f"another port with --port {port + 1}, or stop that program."
-        ) from error
-    return bound
 
 
 def serve(settings: Settings) -> None:

@@ -32,12 +32,24 @@ _FENCE = re.compile(r"^\s*```", re.MULTILINE)
 
 def escaped(text: str) -> str:
     """Foreign text that neither HTML nor Markdown nor LaTeX sees anything in: it shows as it was typed."""
-    lines = []
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        bare = line.lstrip(" \t")
-        indent = "&#160;" * (len(line) - len(bare))
-        lines.append(indent + "".join(c if c.isalnum() or c == " " or ord(c) > 127 else f"&#{ord(c)};" for c in bare))
-    return "<br>".join(lines)
+    return "".join(_cells(text))
+
+
+def _cells(text: str) -> list[str]:
+    """What stands for each character of a foreign text; white space that would make a code block is kept hard."""
+    cells = []
+    indenting = True
+    for c in text:
+        if c == "\n":
+            cells.append("<br>")
+        elif indenting and c in " \t":
+            cells.append("&#160;")
+        elif c == "\r":
+            cells.append("")
+        else:
+            cells.append(c if c.isalnum() or c == " " or ord(c) > 127 else f"&#{ord(c)};")
+        indenting = c == "\n" or (indenting and c in " \t")
+    return cells
 
 
 def safe(text: str) -> str:
@@ -105,11 +117,12 @@ def _place(paragraph: str, source: Source) -> int:
 def lit(text: str, lights: Sequence[Light]) -> str:
     """A candidate's words, escaped, with each span of evidence marked; overlapping spans are cut at their borders."""
     inside = [light for light in lights if 0 <= light.start < light.end <= len(text)]
+    cells = _cells(text)
     borders = sorted({0, len(text), *(light.start for light in inside), *(light.end for light in inside)})
     pieces = []
     for start, end in pairwise(borders):
         names = [name for light in inside if light.start <= start and end <= light.end for name in light.names]
-        piece = escaped(text[start:end])
+        piece = "".join(cells[start:end])
         if names:
             classes = " ".join(["said", *(f"said-{name}" for name in dict.fromkeys(names))])
             piece = f'<mark class="{classes}">{piece}</mark>'
