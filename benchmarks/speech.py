@@ -48,9 +48,9 @@ class Recording:
 
 @lru_cache(maxsize=1)
 def piper():  # type: ignore[no-untyped-def]
-    from coach.voice import load_voice
+    from coach.voice import Voice
 
-    return load_voice()
+    return Voice.load()
 
 
 def wave_samples(path: Path) -> Samples:
@@ -72,7 +72,7 @@ def speak(voice: str, text: str) -> Samples:
     """One piece of text by one voice at 16 kHz, the silence around it cut off."""
     engine, name, speed, *more = voice.split()
     if engine == "piper":
-        samples = piper().samples(text, length_scale=float(speed), noise_scale=float(more[0]) if more else None)
+        samples = resampled(*piper().samples(text, float(speed), float(more[0]) if more else None))
     else:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "out.wav"

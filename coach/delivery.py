@@ -45,8 +45,8 @@ LONGEST_REPEAT = 4  # words
 HEDGES = (
     "i think", "i guess", "i believe", "i suppose", "i assume", "i'm not sure", "i am not sure", "not entirely sure",
     "not quite sure", "if i remember correctly", "if i recall", "as far as i know", "sort of", "kind of", "maybe",
-    "perhaps", "probably", "possibly", "i would guess", "i'd guess", "i'd say", "i would say", "or something", "somehow",
-    "more or less", "might be wrong", "could be wrong", "i feel like", "it seems like", "i don't know",
+    "perhaps", "probably", "possibly", "i would guess", "i'd guess", "i'd say", "i would say", "or something",
+    "somehow", "more or less", "might be wrong", "could be wrong", "i feel like", "it seems like", "i don't know",
 )  # fmt: skip
 # "sort of" and "kind of" soften after these words, at the start of a clause, and before a full stop; elsewhere they
 # name a sort ("this kind of layer").

@@ -19,10 +19,12 @@ LETTERS = {
 SAID_AS_WORDS = {
     "relu": 2, "gelu": 2, "selu": 2, "elu": 2, "swiglu": 2, "glu": 1, "lora": 2, "qlora": 3, "gan": 1, "gans": 1,
     "wgan": 4, "dcgan": 4, "cuda": 2, "bert": 1, "roberta": 3, "adam": 2, "adamw": 5, "imagenet": 3, "resnet": 2,
-    "alexnet": 3, "densenet": 2, "mobilenet": 3, "yolo": 2, "rouge": 1, "bleu": 1, "sift": 1, "hog": 1, "cifar":
-    2, "faiss": 1, "pytorch": 2, "numpy": 2, "xavier": 3, "smote": 1, "rag": 1, "vit": 1, "unet": 2, "rmsprop": 4,
-    "adagrad": 3, "softmax": 2, "argmax": 2, "minimax": 3, "map": 1, "mnist": 2, "coco": 2, "rope": 1, "nan": 1,
-    "llama": 2, "xgboost": 4, "tanh": 2, "autodiff": 3, "sgd": 3, "kv": 2, "api": 3, "swish": 1, "tensorflow": 3,
+    "alexnet": 3, "densenet": 2, "mobilenet": 3, "yolo": 2, "rouge": 1, "bleu": 1, "sift": 1, "hog": 1,
+    "cifar":
+    2, "faiss": 1, "pytorch": 2, "numpy": 2, "xavier": 3, "smote": 1, "rag": 1, "vit": 1, "unet": 2,
+    "rmsprop": 4, "adagrad": 3, "softmax": 2, "argmax": 2, "minimax": 3, "map": 1, "mnist": 2, "coco": 2, "rope": 1,
+    "nan": 1, "llama": 2, "xgboost": 4, "tanh": 2, "autodiff": 3, "sgd": 3, "kv": 2, "api": 3, "swish": 1,
+    "tensorflow": 3,
 }  # fmt: skip
 
 
@@ -57,10 +59,11 @@ def said_number(text: str) -> str:
 # Common words that the rule below gets wrong.
 ODD_WORDS = {
     "every": 2, "several": 2, "average": 2, "hundred": 2, "real": 2, "query": 2, "zero": 2, "area": 3, "idea": 3,
-    "being": 2, "doing": 2, "going": 2, "something": 2, "sometimes": 2, "someone": 2, "maybe": 2, "temperature":
-    3, "business": 2, "different": 2, "interesting": 3, "hierarchy": 4, "create": 2, "created": 3, "bayesian": 3,
-    "science": 2, "quiet": 2, "poem": 2, "therefore": 2, "isn't": 2, "doesn't": 2, "wasn't": 2, "didn't": 2,
-    "couldn't": 2, "wouldn't": 2, "shouldn't": 2, "hasn't": 2, "haven't": 2, "hadn't": 2, "technique": 2,
+    "being": 2, "doing": 2, "going": 2, "something": 2, "sometimes": 2, "someone": 2, "maybe": 2,
+    "temperature":
+    3, "business": 2, "different": 2, "interesting": 3, "hierarchy": 4, "create": 2, "created": 3,
+    "bayesian": 3, "science": 2, "quiet": 2, "poem": 2, "therefore": 2, "isn't": 2, "doesn't": 2, "wasn't": 2,
+    "didn't": 2, "couldn't": 2, "wouldn't": 2, "shouldn't": 2, "hasn't": 2, "haven't": 2, "hadn't": 2, "technique": 2,
     "unique": 2, "one": 1, "once": 1, "people": 2, "dying": 2,
 }  # fmt: skip
 FIRST_PARTS = re.compile(
