@@ -185,7 +185,7 @@ class Page:
         """Answer a message: the page after every batch of events; errors are told in the reply they ended."""
         stop = self.replies.begin(visitor or "")
         if stop is None:
-            yield {self.view: view}
+            yield {self.view: gr.skip()}
             return
         try:
             view = view.sent(text)
@@ -216,7 +216,7 @@ class Page:
         if text.strip():
             yield from self._reply(view, text, request.session_hash)
         else:
-            yield {self.view: view}
+            yield {self.view: gr.skip()}
 
     def _example(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
         yield from self._reply(view, text, request.session_hash, clear=False)
@@ -235,7 +235,7 @@ class Page:
     def _edit(self, view: View, event: gr.EventData, request: gr.Request) -> Updates:
         (number,) = _numbers(event, 1)
         if self.replies.under_way(request.session_hash or "") or number >= len(view.said):
-            return {self.view: view}
+            return {self.view: gr.skip()}
         view = replace(view, editing=number)
         return {self.view: view, self.composer: view.said[number].text, self.editing: gr.update(visible=True)}
 

@@ -44,7 +44,7 @@
     for (const cite of copy.querySelectorAll(".cite")) cite.replaceWith(` [${cite.textContent}]`);
     for (const formula of copy.querySelectorAll(".katex")) {
       const source = find("annotation", formula);
-      formula.replaceWith(source ? `$${source.textContent}$` : formula.textContent);
+      formula.replaceWith(source ? `$${source.textContent.replace(/\\lt\s+/g, "< ")}$` : formula.textContent);
     }
     for (const block of copy.querySelectorAll("p, li, pre, h1, h2, h3, h4")) block.append("\n");
     return copy.textContent.replace(/\n{3,}/g, "\n\n").trim();
@@ -143,11 +143,14 @@
   }
 
   let due = 0;
-  document.addEventListener("DOMContentLoaded", () => {
+  function start() {
     document.documentElement.lang = "en";
     document.body.append(live);
     new MutationObserver(() => {
       if (!due) due = setTimeout(() => { due = 0; settle(); }, 250);
     }).observe(document.body, { childList: true, subtree: true, characterData: true });
-  });
+  }
+  // Gradio may add this script before or after the document has been read.
+  if (document.body) start();
+  else document.addEventListener("DOMContentLoaded", start);
 })();

@@ -57,10 +57,11 @@ class FakeCoach:
             said += piece
             yield Text(piece, True)
         yield Progress("Adding to the answer")
-        count = 200 if "slow" in text else 3
+        slow = "slow" in text
         finish: FinishReason = "stop"
-        for n in range(count):
-            if stop.wait(self.pause):
+        for n in range(60 if slow else 3):
+            # A slow reply comes to a halt in the end, and then only a stop ends it.
+            if stop.wait(60 if slow and n == 59 else self.pause):
                 finish = "cancelled"
                 self.stopped.set()
                 break

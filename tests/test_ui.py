@@ -1,0 +1,383 @@
+"""The page in a real browser (headless Chromium), with a coach that has no model for slow and failing replies."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import uvicorn
+from fake_coach import FakeCoach
+
+import ui
+from coach.serving import listening
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright (.[test])")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no Chromium was found for the page's tests", allow_module_level=True)
+
+# Gradio sums up its queue with options that pandas no longer likes; nothing of ours.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
+]
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+COMPOSER = "#composer textarea"
+LAST = "#chat [data-testid=bot] >> nth=-1"
+WAIT = 15_000  # milliseconds
+
+
+@dataclass
+class Served:
+    """A page that is being served, and the coach behind it."""
+
+    url: str
+    coach: Any
+
+
+def serve(coach: Any) -> Iterator[Served]:
+    bound = listening("127.0.0.1", 0)
+    app = ui.application(coach, lambda: {"system": "test", "index": {"passages": 3}})
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield Served(f"http://127.0.0.1:{bound.getsockname()[1]}", coach)
+    server.should_exit = True
+    server.force_exit = True
+    thread.join(10)
+    bound.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    yield from serve(FakeCoach())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+class Visitors:
+    """Opens the page for visitors of their own; collects what went wrong in their browsers and what was asked for."""
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self.browser, self.url = browser, url
+        self.contexts: list[Any] = []
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+
+    def open(self, **options: Any) -> Any:
+        context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(self.url)
+        page.wait_for_selector(COMPOSER)
+        return page
+
+
+@pytest.fixture
+def visitors(browser: Any, served: Served) -> Iterator[Visitors]:
+    found = Visitors(browser, served.url)
+    yield found
+    for context in found.contexts:
+        context.close()
+    assert found.errors == []
+
+
+ANSWERED = """text => {
+  const users = [...document.querySelectorAll('#chat [data-testid=user] .words')];
+  return users.length && users[users.length - 1].innerText.includes(text)
+    && !document.querySelector('#chat .note.waiting') && document.querySelector('#send');
+}"""
+
+
+def ask(page: Any, text: str, wait: bool = True) -> None:
+    page.fill(COMPOSER, text)
+    page.press(COMPOSER, "Enter")
+    if wait:
+        answered(page, text)
+
+
+def answered(page: Any, text: str) -> None:
+    page.wait_for_function(ANSWERED, arg=text)
+
+
+def test_the_empty_page_says_what_it_is_and_offers_ways_in(visitors: Visitors) -> None:
+    page = visitors.open()
+    assert page.locator("h1").inner_text() == "Interview Coach"
+    assert "leaves this machine" in page.locator("#welcome").inner_text()
+    assert page.locator("#examples button").count() == 6
+    assert page.locator("#practise-one").is_visible()
+    assert page.locator("#surprise").is_visible()
+    assert "Fake 0B" in page.locator("#status").inner_text()
+
+
+def test_an_answer_streams_with_its_sources_first(visitors: Visitors) -> None:
+    page = visitors.open()
+    began = time.monotonic()
+    ask(page, "slow: why dropout", wait=False)
+    page.wait_for_selector("#side details.source")
+    assert time.monotonic() - began < 2
+    page.wait_for_function(f"document.querySelector('{LAST.split(' >>')[0]}').innerText.includes('Sentence 2')")
+    assert page.locator("#stop").is_visible()
+    assert page.input_value(COMPOSER) == ""
+    page.click("#stop")
+    page.wait_for_selector("#send")
+
+
+def test_stop_stops_the_engine_and_the_conversation_goes_on(visitors: Visitors, served: Served) -> None:
+    page = visitors.open()
+    served.coach.stopped.clear()
+    ask(page, "slow one", wait=False)
+    page.wait_for_selector("#stop")
+    began = time.monotonic()
+    page.keyboard.press("Escape")
+    assert served.coach.stopped.wait(2)
+    assert time.monotonic() - began < 1
+    page.wait_for_selector("#send")
+    page.get_by_text("Stopped.").wait_for()
+    ask(page, "and then?")
+    assert "and then?" in page.locator(LAST).inner_text()
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+
+
+@pytest.mark.parametrize("leave", ["close", "reload"])
+def test_leaving_stops_the_engine(visitors: Visitors, served: Served, leave: str) -> None:
+    page = visitors.open()
+    served.coach.stopped.clear()
+    ask(page, "slow and left alone", wait=False)
+    page.wait_for_selector("#side details.source")
+    if leave == "close":
+        page.close()
+    else:
+        page.reload()
+    assert served.coach.stopped.wait(3)
+
+
+def test_a_citation_opens_its_source_at_the_sentence(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "first question")
+    ask(page, "no recipe")
+    assert page.locator("#side details.source").count() == 0
+    page.locator("#chat .cite").nth(1).click()
+    page.wait_for_selector("#side mark.used.found")
+    assert page.locator("#side mark.used.found").is_visible()
+    assert "source-1-2" in page.locator("#side details.source:has(.found)").get_attribute("id")
+    assert page.locator("#side .reference a").first.get_attribute("target") == "_blank"
+
+
+def test_a_suggestion_is_asked_with_a_click(visitors: Visitors, served: Served) -> None:
+    page = visitors.open()
+    ask(page, "first question")
+    page.locator("#chat .offers button").first.click()
+    answered(page, "And at inference?")
+    assert served.coach.asked[-1] == "And at inference?"
+    assert page.locator("#chat .offers").count() == 1
+
+
+def test_edit_retry_copy_and_clear(visitors: Visitors, served: Served) -> None:
+    page = visitors.open(permissions=["clipboard-read", "clipboard-write"])
+    ask(page, "first <b>question</b>")
+    ask(page, "second question")
+    page.locator("#chat button[name=edit]").first.dispatch_event("click")
+    page.wait_for_selector("#editing")
+    assert page.input_value(COMPOSER) == "first <b>question</b>"
+    ask(page, "first question, better")
+    assert page.locator("#chat [data-testid=user]").all_inner_texts()[0].startswith("first question, better")
+    assert page.locator("#chat [data-testid=user]").count() == 1
+    count = len(served.coach.asked)
+    page.click("#chat button[name=retry]")
+    page.wait_for_function("() => !document.querySelector('#chat button[name=retry]')")
+    answered(page, "first question, better")
+    assert served.coach.asked[count:] == ["first question, better"]
+    assert page.locator("#chat [data-testid=user]").count() == 1
+    page.click("#chat button[name=copy]")
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "Dropout" in copied
+    assert "$a < b$" in copied
+    assert "Try again" not in copied
+    page.click("#clear")
+    page.wait_for_selector("#welcome")
+    assert page.locator("#chat").count() == 0 or not page.locator("#chat").is_visible()
+
+
+def test_two_visitors_at_once_never_see_each_others_words(visitors: Visitors) -> None:
+    first, second = visitors.open(), visitors.open()
+    ask(first, "slow zebra", wait=False)
+    ask(second, "slow walrus", wait=False)
+    for page, own in ((first, "zebra"), (second, "walrus")):
+        page.wait_for_function(f"document.querySelector('#chat')?.innerText.includes(\"slow {own}'\")")
+    for page in (first, second):
+        page.click("#stop")
+        page.wait_for_selector("#send")
+    ask(first, "more about zebra")
+    assert "walrus" not in first.content()
+    assert "zebra" not in second.content()
+
+
+def test_nothing_foreign_is_rendered_and_nothing_leaves(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "<img src='http://x.example/a.png'> ![y](http://x.example/b.png) **plain** <script>1</script>")
+    assert page.locator("#chat img").count() == 0
+    assert page.locator("#chat strong").count() == 0
+    assert "![y](http://x.example/b.png) **plain**" in page.locator("#chat [data-testid=user]").inner_text()
+    assert all(re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url) for url in visitors.requests)
+    assert len(visitors.requests) > 20
+
+
+def test_the_browser_is_told_to_load_nothing_from_elsewhere(served: Served) -> None:
+    with urllib.request.urlopen(served.url) as answer:
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+    with urllib.request.urlopen(f"{served.url}/healthz") as answer:
+        assert json.load(answer)["status"] == "ok"
+
+
+def test_an_error_is_told_where_it_happened_and_can_be_tried_again(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "please break")
+    assert "--model small" in page.locator(LAST).inner_text()
+    assert page.locator("#chat button[name=retry]").is_visible()
+    assert "please break" in page.locator("#chat [data-testid=user]").inner_text()
+    ask(page, "now explode")
+    assert "its log says what" in page.locator(LAST).inner_text()
+    ask(page, "and go on")
+    assert "and go on" in page.locator(LAST).inner_text()
+
+
+def test_a_second_message_waits_while_a_reply_is_written(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "slow one", wait=False)
+    page.wait_for_selector("#side details.source")
+    page.fill(COMPOSER, "too early")
+    page.press(COMPOSER, "Enter")
+    page.wait_for_timeout(500)
+    assert page.input_value(COMPOSER) == "too early"
+    assert page.locator("#chat [data-testid=user]").count() == 1
+    page.click("#stop")
+    page.wait_for_selector("#send")
+    assert page.input_value(COMPOSER) == "too early"
+
+
+def test_the_keyboard_is_enough(visitors: Visitors) -> None:
+    page = visitors.open()
+    page.focus(COMPOSER)
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    assert page.input_value(COMPOSER) == "one\ntwo"
+    page.keyboard.press("Enter")
+    answered(page, "two")
+    assert "one\ntwo" in page.locator("#chat [data-testid=user]").inner_text()
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('#app button, #top button, #app input, #top input, #app textarea')]
+        .filter(e => e.offsetParent)
+        .filter(e => !String(e.textContent.trim() || e.ariaLabel || e.labels?.length || '').trim())
+        .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+
+
+def test_a_screen_reader_hears_sentences(visitors: Visitors) -> None:
+    page = visitors.open()
+    page.evaluate(
+        """() => { window.heard = []; new MutationObserver(list => list.forEach(change =>
+        change.addedNodes.forEach(node => window.heard.push(node.textContent))))
+        .observe(document.querySelector('#live'), {childList: true}); }"""
+    )
+    ask(page, "why dropout")
+    page.wait_for_function("window.heard.join(' ').includes('Sentence 2')")
+    heard = page.evaluate("window.heard")
+    assert all(text.rstrip().endswith((".", "?", "]")) for text in heard)
+    assert page.locator("#live").get_attribute("aria-live") == "polite"
+    assert page.locator("#chat [role=log]").get_attribute("aria-live") == "off"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_sideways_scrolling_and_lines_of_readable_length(visitors: Visitors, width: int) -> None:
+    page = visitors.open(viewport={"width": width, "height": 844})
+    for step in ("empty", "answered"):
+        if step == "answered":
+            ask(page, "why dropout")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), step
+        assert page.evaluate("document.querySelector('#app').scrollWidth <= innerWidth"), step
+    paragraph = page.locator("#chat [data-testid=bot] p").first
+    characters = paragraph.evaluate("e => e.offsetWidth / (parseFloat(getComputedStyle(e).fontSize) * 0.5)")
+    assert characters <= 90  # about 70 characters: an average letter is a little wider than half the size
+    if width == 390:
+        assert page.locator("#side").is_hidden()
+        page.click("#fold")
+        assert page.locator("#side details.source").first.is_visible()
+        box = page.locator("#compose").bounding_box()
+        assert box["y"] + box["height"] <= 844
+
+
+CONTRAST = """() => {
+  const rgb = (c) => c.match(/[\\d.]+/g).map(Number);
+  const part = (v) => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map(part);
+    return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > .99) return c; } return rgb(getComputedStyle(document.body).backgroundColor); };
+  const low = [];
+  for (const e of document.querySelectorAll('#top *, #app *')) {
+    const own = [...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim());
+    const style = getComputedStyle(e);
+    if (!own || !e.offsetParent || parseFloat(style.fontSize) < 1 || e.closest('.katex-mathml, .sr-only')) continue;
+    const [a, b] = [light(rgb(style.color)), light(behind(e))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) low.push(`${ratio.toFixed(2)} ${e.tagName}.${e.className} ${e.textContent.slice(0, 40)}`);
+  }
+  return low;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_and_can_be_read(visitors: Visitors, scheme: str) -> None:
+    page = visitors.open(color_scheme=scheme)
+    red = page.evaluate(
+        "parseInt(getComputedStyle(document.querySelector('.gradio-container')).backgroundColor.match(/\\d+/)[0])"
+    )
+    assert (red < 80) == (scheme == "dark")
+    assert page.evaluate(CONTRAST) == []
+    ask(page, "why dropout")
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_formulas_and_the_state_are_shown(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "why dropout")
+    page.wait_for_selector("#chat .katex")
+    page.wait_for_selector("#side .katex")
+    page.click("#status")
+    page.get_by_text("passages: 3").wait_for()
+    page.wait_for_selector("#state[role=dialog]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#state-text", state="hidden")
+
+
+def test_an_example_is_asked_with_a_click(visitors: Visitors, served: Served) -> None:
+    page = visitors.open()
+    page.locator("#examples button").first.click()
+    answered(page, ui.EXAMPLES[0])
+    assert served.coach.asked[-1] == ui.EXAMPLES[0]
