@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from coach.errors import SettingsError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Quantisation = Literal["auto", "none", "int8"]
+
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 BUILT_IN_KNOWLEDGE = Path(__file__).resolve().parent.parent / "knowledge"
 
@@ -53,9 +56,18 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def _whole_number(name: str, value: str, low: int, high: int) -> int:
-    if not value.strip().lstrip("-").isdigit() or not low <= int(value) <= high:
-        raise SettingsError(f"{name} is {value!r}; use a whole number from {low} to {high}.")
+    if not _WHOLE.fullmatch(value.strip()) or not low <= int(value) <= high:
+        raise SettingsError(f"{name} is {value[:40]!r}; use a whole number from {low} to {high}.")
     return int(value)
+
+
+def _path(name: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{name} is {value!r}, a home folder that does not exist; write the path in full."
+        ) from error
 
 
 def _yes_no(name: str, value: str) -> bool:
@@ -82,17 +94,15 @@ def parse_setting(field: str, value: str) -> object:
         case "port":
             return _whole_number(name, value, 0, 65535)
         case "knowledge":
-            return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
-        case "cache":
-            return Path(value)
+            return tuple(_path(name, part) for part in value.split(os.pathsep) if part)
         case "ssl_certfile" | "ssl_keyfile":
-            return Path(value).expanduser() if value else None
+            return _path(name, value) if value else None
         case "keep_audio":
             return _yes_no(name, value)
-        case "model" | "encoder" | "recogniser" | "host":
+        case "model" | "encoder" | "recogniser" | "host" | "cache":
             if not value.strip():
                 raise SettingsError(f"{name} is empty; leave it unset for the default.")
-            return value
+            return _path(name, value) if field == "cache" else value
     raise SettingsError(f"There is no setting {field!r}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 
 _ABBREVIATIONS = (
@@ -12,7 +13,6 @@ _ABBREVIATIONS = (
     "cf",
     "fig",
     "eq",
-    "no",
     "dr",
     "mr",
     "mrs",
@@ -20,8 +20,9 @@ _ABBREVIATIONS = (
     "resp",
     "al",
 )
-_BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[$*]*[A-Z0-9$\\`])|(?<=[。！？])|\s*\n\s*\n\s*")
-_LOOSE_BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\s*\n\s*\n\s*")
+_LONGEST = 40  # characters in which the longest abbreviation and what closes after it fit
+_BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[$*]*[A-Z0-9$\\`])|(?<=[。！？])|\n\s*\n\s*")
+_LOOSE_BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n\s*")
 _MATHS = re.compile(r"\$\$.+?\$\$|\$[^$\n]+?\$|`[^`\n]+`", re.DOTALL)
 
 
@@ -31,15 +32,17 @@ def sentence_spans(text: str, loose: bool = False) -> tuple[tuple[int, int], ...
     `loose` also splits before a lower-case letter, as people type.
     """
     protected = [match.span() for match in _MATHS.finditer(text)]
+    opened = [low for low, _ in protected]
     boundary = _LOOSE_BOUNDARY if loose else _BOUNDARY
     spans: list[tuple[int, int]] = []
     start = 0
     for match in boundary.finditer(text):
-        if any(low < match.start() < high for low, high in protected):
+        last = bisect.bisect_left(opened, match.start()) - 1
+        if last >= 0 and match.start() < protected[last][1]:
             continue
-        before = text[start : match.start()].rstrip("\"'”’)]")
-        word = re.search(r"([\w.]+)\.$", before)
-        if word and word.group(1).lower() in _ABBREVIATIONS and "\n\n" not in match.group():
+        if "\n\n" not in match.group() and _abbreviated(
+            text[start : match.start()], text[match.end() : match.end() + 1]
+        ):
             continue
         if text[start : match.end()].strip():
             spans.append((start, match.end()))
@@ -51,6 +54,16 @@ def sentence_spans(text: str, loose: bool = False) -> tuple[tuple[int, int], ...
         if piece.strip():
             trimmed.append((low + len(piece) - len(piece.lstrip()), high - len(piece) + len(piece.rstrip())))
     return tuple(trimmed)
+
+
+def _abbreviated(before: str, after: str) -> bool:
+    """Whether the full stop at the end of `before` only ends an abbreviation."""
+    # Only the end is looked at, so that a word of a hundred thousand letters takes no longer than any other.
+    word = re.search(r"([\w.]+)\.$", before[-_LONGEST:].rstrip("\"'”’)] \t\n"))
+    if word is None:
+        return False
+    found = word.group(1).lower()
+    return after.isdigit() if found == "no" else found in _ABBREVIATIONS
 
 
 def split_sentences(text: str, loose: bool = False) -> tuple[str, ...]:
