@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-for name in [name for name in os.environ if name.startswith("COACH_")]:
-    del os.environ[name]  # a developer's own settings must not decide about a test
-
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +15,13 @@ from coach.config import BUILT_IN_KNOWLEDGE
 from coach.knowledge import Entry, load_entries
 from coach.retrieval import Index, SentenceEncoder
 from coach.weights import encoder_folder
+
+# Before any test imports the packages that read these; the coach's modules import them late.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+for name in [name for name in os.environ if name.startswith("COACH_")]:
+    del os.environ[name]  # a developer's own settings must not decide about a test
 
 _CONNECT = socket.socket.connect
 
