@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
@@ -118,3 +121,92 @@ def syllables(text: str) -> int:
         else:
             total += _word_syllables(part.lower())
     return total
+
+
+# From letters to rough sounds, in this order: S is "sh", C is "ch", T is "th"; a vowel is one of a, e, i, o, u.
+SOUND_RULES = tuple(
+    (re.compile(letters), sound)
+    for letters, sound in (
+        ("sch", "sk"), ("tch", "C"), ("ch(?=[rl])", "k"), ("ch", "C"), ("sh", "S"), ("ph", "f"), ("th", "T"),
+        ("wh", "w"), ("ck", "k"), ("^kn", "n"), ("^wr", "r"), ("^x", "z"), ("que$", "k"), ("qu", "kw"),
+        ("dge", "j"), ("(?<=[aeiou])gh", ""), ("gh", "g"), ("[ts]ion", "Sn"), ("[ct]ia", "Sa"),
+        ("tu(?=re|al)", "Cu"), ("x", "ks"), ("c(?=[eiy])", "s"), ("g(?=[eiy])(?!ge)", "j"), ("c", "k"), ("q", "k"),
+        ("z", "s"), ("(?<=[^aeiou])e$", ""), ("(?<=[^aeiou])es$", "s"), ("(?<=[^aeioutd])ed$", "d"),
+        (r"([^aeiou])\1", r"\1"), ("ee|ea|ie|ei", "i"), ("oo|ou|ew|eu|ue|ui", "u"), ("ai|ay|ey", "e"),
+        ("au|aw|oa|ow", "o"), ("y", "i"), ("w(?![aeiou])", ""),
+    )
+)  # fmt: skip
+ODD_SOUNDS = {
+    "relu": "relu", "tanh": "tanC", "lora": "lora", "yolo": "iolo", "cache": "kaS", "epoch": "epok",
+    "bayesian": "beiSn", "one": "wan", "cuda": "kuda", "adamw": "adamdabliu", "bleu": "blu", "rouge": "ruS",
+    "vit": "vit", "faiss": "fais",
+}  # fmt: skip
+ALPHABET = "aeiouptkbdgfvsSCjTmnrlwh"
+VOWELS = "aeiou"
+ALIKE = ("pb", "td", "kg", "fv", "sSCjT", "mn", "rl")  # consonants that are easily taken for each other
+# Costs of an edit, against 1 for exchanging a vowel with a consonant; vowels carry little in a rough transcription.
+VOWEL_FOR_VOWEL, ALIKE_FOR_ALIKE, OTHER_CONSONANT = 0.35, 0.45, 0.9
+VOWEL_GAP, WEAK_GAP, CONSONANT_GAP = 0.45, 0.7, 0.8
+
+
+def sounds(text: str, spelt: bool = False) -> str:
+    """A rough phonetic transcription of English text; `spelt` says every word letter by letter, as with acronyms."""
+    said: list[str] = []
+    for part in re.findall(r"[A-Za-z']+|\d{1,15}", text.replace("’", "'")):
+        low = part.lower().replace("'", "")
+        if part.isdigit():
+            said += said_number(part).split()
+        elif spelt or (re.fullmatch(r"[A-Z]{2,}s?|[A-Z]", part) and low not in SAID_AS_WORDS):
+            said += [LETTERS[letter] for letter in low]
+        else:
+            said.append(low)
+    return "".join(ODD_SOUNDS.get(word) or _word_sounds(word) for word in said)
+
+
+def _word_sounds(word: str) -> str:
+    for pattern, sound in SOUND_RULES:
+        word = pattern.sub(sound, word)
+    return word
+
+
+def _exchange(a: str, b: str) -> float:
+    if a == b:
+        return 0.0
+    if a in VOWELS or b in VOWELS:
+        return VOWEL_FOR_VOWEL if a in VOWELS and b in VOWELS else 1.0
+    return ALIKE_FOR_ALIKE if any(a in group and b in group for group in ALIKE) else OTHER_CONSONANT
+
+
+# Index 0 fills up the rows of shorter words.
+_EXCHANGE = np.pad(np.array([[_exchange(a, b) for b in ALPHABET] for a in ALPHABET]), (1, 0))
+_GAP = np.array([1.0] + [VOWEL_GAP if c in VOWELS else WEAK_GAP if c in "hwr" else CONSONANT_GAP for c in ALPHABET])
+
+
+def _codes(transcription: str) -> list[int]:
+    return [ALPHABET.index(sound) + 1 for sound in transcription if sound in ALPHABET]
+
+
+class SoundIndex:
+    """Transcriptions to be compared with others, all at once."""
+
+    def __init__(self, transcriptions: tuple[str, ...]) -> None:
+        coded = [_codes(transcription) for transcription in transcriptions]
+        self.lengths = np.array([len(codes) for codes in coded])
+        self._codes = np.zeros((len(coded), max(map(len, coded), default=0)), dtype=np.intp)
+        for row, codes in zip(self._codes, coded, strict=True):
+            row[: len(codes)] = codes
+
+    def distances(self, transcription: str) -> NDArray[np.float64]:
+        """Weighted edits to each indexed transcription, divided by the longer length: 0 is equal, 1 is foreign."""
+        codes = _codes(transcription)
+        gaps = _GAP[self._codes]
+        above = np.concatenate([np.zeros((len(gaps), 1)), np.cumsum(gaps, axis=1)], axis=1)
+        for code in codes:
+            row = np.empty_like(above)
+            row[:, 0] = above[:, 0] + _GAP[code]
+            best = np.minimum(above[:, :-1] + _EXCHANGE[code][self._codes], above[:, 1:] + _GAP[code])
+            for j in range(gaps.shape[1]):
+                row[:, j + 1] = np.minimum(best[:, j], row[:, j] + gaps[:, j])
+            above = row
+        edits = above[np.arange(len(gaps)), self.lengths]
+        return np.asarray(edits / np.maximum(np.maximum(self.lengths, len(codes)), 1), dtype=np.float64)

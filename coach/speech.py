@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from coach.audio import SAMPLE_RATE, Samples, Span, energies, read_audio, resampled, speech_spans
+from coach.audio import HOP, SAMPLE_RATE, Samples, Span, energies, read_audio, resampled, speech_spans
 from coach.config import Device, Settings
 from coach.delivery import delivery
 from coach.errors import AudioError
+from coach.terms import NEAR, Candidate, Lexicon
 from coach.transcript import Transcript, Word
 
 # What the prompt is for: Whisper keeps fillers and spellings that it has seen just before, and drops those it has not.
@@ -32,6 +33,12 @@ TEMPERATURES = (0.0, 0.2, 0.4)
 REPETITIVE = 2.4  # compression ratio above which a text repeats itself
 UNLIKELY = -1.0  # mean log-probability below which a text is a guess
 NO_SPEECH = 0.6
+# Putting in a term that sounds like what was written, in log-probability; dev recordings of benchmarks/speech.py.
+TOKENS_AFTER = 6  # tokens after a change whose probability counts too
+LONG_TERM = 10  # sounds
+LONG_ALLOWANCE, HOMOPHONE_ALLOWANCE, SHORT_ALLOWANCE = 8.0, 5.0, 3.5
+UNEXPECTED = 0.6  # share of the allowance for terms that the entry does not hold
+UNMISTAKABLE = 14  # sounds from which a term that sounds nearly the same needs no further proof
 
 
 class Transcriber(Protocol):
@@ -100,6 +107,41 @@ def _cut(span: Span, audio: Samples) -> list[Span]:
     return [Span(span.start, quiet), *_cut(Span(quiet, span.end), audio)]
 
 
+@dataclass(frozen=True)
+class Heard:
+    """An encoded window with the prompt that texts are judged under."""
+
+    model: Any
+    encoded: Any
+    start: list[int]
+    frames: int
+
+    def align(self, tokens: list[int]) -> Any:
+        """The alignment of a text with the sound: pairs (token, frame) and the probability of each token."""
+        return self.model.model.align(self.encoded, self.start, [tokens], self.frames)[0]
+
+    def loss(self, tokens: list[int], probabilities: Sequence[float], a: int, b: int, new: list[int]) -> float:
+        """How much log-probability it costs to hear `new` instead of tokens a … b, a few tokens after them included."""
+        after = tokens[b : b + TOKENS_AFTER]
+        changed = self.align([*tokens[:a], *new, *after]).text_token_probs[a:]
+        return _log_sum(probabilities[a : b + len(after)]) - _log_sum(changed)
+
+
+def _log_sum(probabilities: Sequence[float]) -> float:
+    return float(np.sum(np.log(np.maximum(probabilities, 1e-6))))
+
+
+def allowance(candidate: Candidate, expected: bool) -> float:
+    """The log-probability that putting in a term may cost: more for long terms, which few other words sound like."""
+    if candidate.sounds >= UNMISTAKABLE and candidate.distance <= NEAR / 2:
+        return np.inf
+    if candidate.same_letters:
+        return LONG_ALLOWANCE
+    long = candidate.sounds >= LONG_TERM or " " in candidate.term
+    most = LONG_ALLOWANCE if long else HOMOPHONE_ALLOWANCE if candidate.distance == 0 else SHORT_ALLOWANCE
+    return most * (1.0 if expected else UNEXPECTED)
+
+
 class Whisper:
     """Whisper through faster-whisper; the model and its tokenizer are handed in."""
 
@@ -136,9 +178,10 @@ class Whisper:
         samples = resampled(audio, sample_rate)
         duration = len(samples) / SAMPLE_RATE
         speech = speech_spans(samples)
+        lexicon = Lexicon(terms)
         words: list[Word] = []
         for window in windows(speech, duration, samples):
-            words += self._window_words(window, samples, terms)
+            words += self._window_words(window, samples, terms, lexicon)
         return Transcript(tuple(settled(words, speech)), speech, duration)
 
     def _prompt(self, terms: Sequence[str]) -> list[int]:
@@ -150,21 +193,48 @@ class Whisper:
                 tokens = self._tokenizer.encode(" " + prompt_text(kept))
         return [self._tokenizer.sot_prev, *tokens]
 
-    def _window_words(self, window: Window, audio: Samples, terms: Sequence[str]) -> list[Word]:
+    def _window_words(self, window: Window, audio: Samples, terms: Sequence[str], lexicon: Lexicon) -> list[Word]:
         """The words of one window, with times in the recording."""
         from faster_whisper.audio import pad_or_trim
 
-        heard = window.samples(audio)
-        features = self._model.feature_extractor(heard, padding=160)
+        features = self._model.feature_extractor(window.samples(audio), padding=HOP)
         frames = min(features.shape[-1], self._model.feature_extractor.nb_max_frames)
         encoded = self._model.encode(pad_or_trim(features[:, :frames]))
-        start = [*self._prompt(terms), *self._tokenizer.sot_sequence]
-        tokens = self._decode(encoded, [*start, self._tokenizer.no_timestamps])
+        heard = Heard(self._model, encoded, [*self._prompt(terms), *self._tokenizer.sot_sequence], frames)
+        tokens = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps])
         if not tokens:
             return []
-        alignment = self._model.model.align(encoded, start, [tokens], frames)[0]
+        tokens, alignment = self._repaired(heard, tokens, lexicon)
         words = _timed(self._tokenizer, tokens, alignment, self._model.tokens_per_second)
-        return [replace(word, start=window.time(word.start), end=window.time(word.end)) for word in words]
+        return [
+            replace(word, text=lexicon.spelling_in(word.text), start=window.time(word.start), end=window.time(word.end))
+            for word in words
+        ]
+
+    def _repaired(self, heard: Heard, tokens: list[int], lexicon: Lexicon) -> tuple[list[int], Any]:
+        """The tokens with misheard terms put right where the sound allows it, and their alignment."""
+        alignment = heard.align(tokens)
+        texts, groups = self._tokenizer.split_to_word_tokens([*tokens, self._tokenizer.eot])
+        texts, groups = texts[:-1], groups[:-1]
+        places = [i for i, text in enumerate(texts) if re.search(r"\w", text)]
+        written = [texts[i] + ("," if i + 1 < len(texts) and i + 1 not in places else "") for i in places]
+        bounds = np.concatenate([[0], np.cumsum([len(group) for group in groups])])
+        changes: list[tuple[float, int, int, list[int]]] = []
+        for candidate in lexicon.candidates([text.strip() for text in written]):
+            a, b = int(bounds[places[candidate.first]]), int(bounds[places[candidate.last - 1] + 1])
+            new = self._tokenizer.encode(" " + candidate.term)
+            loss = heard.loss(tokens, alignment.text_token_probs, a, b, new)
+            if loss <= allowance(candidate, lexicon.expects(candidate.term)):
+                changes.append((loss - 2 * (candidate.last - candidate.first), a, b, new))
+        if not changes:
+            return tokens, alignment
+        taken: list[tuple[int, int, list[int]]] = []
+        for _, a, b, new in sorted(changes):
+            if all(b <= low or a >= high for low, high, _ in taken):
+                taken.append((a, b, new))
+        for a, b, new in sorted(taken, reverse=True):
+            tokens = [*tokens[:a], *new, *tokens[b:]]
+        return tokens, heard.align(tokens)
 
     def _decode(self, encoded: Any, prompt: list[int]) -> list[int]:
         """The tokens of the best text, or none when the model itself says that there is no speech."""
