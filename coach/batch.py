@@ -16,7 +16,12 @@ def text_field(record: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         got = "nothing" if name not in record else json.dumps(value)[:80]
         raise InputError(f'"{name}" is {got}; give it a text that is not empty.')
-    return value
+    return readable(value)
+
+
+def readable(text: str) -> str:
+    """A text without lone surrogates, which no encoder and no file takes; each becomes a replacement character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def run(lines: Iterable[str], work: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -36,8 +41,8 @@ def run(lines: Iterable[str], work: Callable[[dict[str, Any]], dict[str, Any]]) 
 
 def _record(line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        value = json.loads(line.removeprefix("\ufeff"))  # some editors put a byte order mark before the first line
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The line is not valid JSON ({error}); write one object a line.") from error
     if not isinstance(value, dict):
         raise InputError(f"The line holds {type(value).__name__}, not an object; write one object a line.")

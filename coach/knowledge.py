@@ -22,6 +22,8 @@ MIN_ALIASES = 8
 MIN_MISCONCEPTIONS = 3
 MIN_FOLLOW_UPS = 3
 
+_SHOWN = 80  # characters of a faulty value in a message
+
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _URL = re.compile(r"https?://\S+\.\S+")
 _FIELDS = frozenset(
@@ -136,7 +138,7 @@ class _Reader:
         if value is None and not required:
             return ""
         if not isinstance(value, str) or not value.strip():
-            got = "nothing" if value is None else repr(value)
+            got = "nothing" if value is None else _shown(value)
             self.fault(prefix + name, f"got {got}; write a text that is not empty.")
             return ""
         return value.strip()
@@ -147,7 +149,7 @@ class _Reader:
         if value is None and not self.strict:
             return default
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            self.fault(prefix + name, f"got {value!r}; write a whole number from {low} to {high}.")
+            self.fault(prefix + name, f"got {_shown(value)}; write a whole number from {low} to {high}.")
             return default
         return value
 
@@ -156,7 +158,7 @@ class _Reader:
         if value is None and not self.strict:
             return ()
         if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
-            self.fault(prefix + name, f"got {value!r}; write a list of texts, none empty.")
+            self.fault(prefix + name, f"got {_shown(value)}; write a list of texts, none empty.")
             return ()
         if len(value) < least and self.strict:
             self.fault(prefix + name, f"got {len(value)}; write at least {least}.")
@@ -169,7 +171,7 @@ class _Reader:
         if value is None and not self.strict:
             return []
         if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
-            self.fault(name, f"got {value!r}; write one [[{name}]] table for each.")
+            self.fault(name, f"got {_shown(value)}; write one [[{name}]] table for each.")
             return []
         if self.strict and (len(value) < least or (most is not None and len(value) > most)):
             wanted = f"at least {least}" if most is None else f"{least} to {most}"
@@ -182,13 +184,20 @@ class _Reader:
             self.fault(name, f"has {count} words; write {low} to {high}.")
 
 
+def _shown(value: object) -> str:
+    """A value as a fault shows it: one line, not too long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
 def _read_key_points(reader: _Reader) -> tuple[KeyPoint, ...]:
     points = []
     for n, table in enumerate(reader.tables("key_points", *KEY_POINTS), 1):
         prefix = f"key_points[{n}]."
-        key = str(table.get("id") or ("" if reader.strict else f"point-{n}"))
+        given = table.get("id", "" if reader.strict else f"point-{n}")
+        key = given if isinstance(given, str) else ""
         if not _ID.fullmatch(key):
-            reader.fault(prefix + "id", f"got {key!r}; write lower-case words joined by hyphens.")
+            reader.fault(prefix + "id", f"got {_shown(given)}; write lower-case words joined by hyphens.")
         points.append(
             KeyPoint(
                 key,
@@ -198,7 +207,7 @@ def _read_key_points(reader: _Reader) -> tuple[KeyPoint, ...]:
             )
         )
     keys = [point.id for point in points]
-    for key in sorted({key for key in keys if keys.count(key) > 1}):
+    for key in sorted({key for key in keys if key and keys.count(key) > 1}):
         reader.fault("key_points", f"the id {key!r} is used twice; give each point its own.")
     return tuple(points)
 
@@ -250,11 +259,11 @@ def _read_references(reader: _Reader) -> tuple[Reference, ...]:
 def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
     label = f"{path.parent.name}/{path.name}"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        return None, [f"{label}: the file: is not valid TOML ({error}); mend it there."]
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         return None, [f"{label}: the file: cannot be read as UTF-8 text ({error}); check it and its permissions."]
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
+        return None, [f"{label}: the file: is not valid TOML ({error}); mend it there."]
     reader = _Reader(label, table, strict)
     key = reader.text("id")
     if key and not _ID.fullmatch(key):
@@ -270,7 +279,7 @@ def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
     spoken = reader.text("spoken", required=strict)
     reader.length("answer", answer, *ANSWER_WORDS)
     reader.length("spoken", spoken, *SPOKEN_WORDS)
-    points = _read_key_points(reader)
+    points = _read_key_points(reader) or key_points_from(answer)
     number = reader.whole("number", 0, 10_000, -1)
     entry = Entry(
         id=key,
@@ -281,7 +290,7 @@ def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
         difficulty=reader.whole("difficulty", 1, 3, 2),
         aliases=reader.texts("aliases", MIN_ALIASES),
         spoken=spoken,
-        key_points=points or key_points_from(answer),
+        key_points=points,
         misconceptions=_read_misconceptions(reader),
         follow_ups=_read_follow_ups(reader, points),
         references=_read_references(reader),
