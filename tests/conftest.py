@@ -20,6 +20,7 @@ from coach.weights import encoder_folder
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+_MODEL_CACHE = os.environ.get("COACH_TEST_CACHE")
 for name in [name for name in os.environ if name.startswith("COACH_")]:
     del os.environ[name]  # a developer's own settings must not decide about a test
 
@@ -67,6 +68,15 @@ def encoder() -> SentenceEncoder:
 def cache(pytestconfig: pytest.Config) -> Path:
     """A cache folder that outlives the run: what lies there is found by a hash of its content alone."""
     return pytestconfig.cache.mkdir("coach")
+
+
+@pytest.fixture(scope="session")
+def small_model_cache(cache: Path) -> Path:
+    """The cache folder for tests with the embedded small model: converted once (a minute), then kept.
+
+    The variable COACH_TEST_CACHE names another one, so that several checkouts can share it.
+    """
+    return Path(_MODEL_CACHE) if _MODEL_CACHE else cache
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,185 @@
+"""From a GGUF file to a folder that the engine opens in seconds.
+
+Two forms: "bf16" is an ordinary transformers folder, for graphics processors; "int8" holds the quantised layers of
+`coach.quantised`, for the processor. Both have the tokenizer beside the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from coach.errors import WeightsError
+from coach.gguf_file import GGUFFile
+
+if TYPE_CHECKING:
+    import torch
+
+Form = Literal["bf16", "int8"]
+
+FORMAT = 1  # raised when what is written changes, so that older folders are not taken for current ones
+
+_CONTROL = 3  # the token type of special tokens, as ggml numbers them
+# How Qwen splits text before byte-pair encoding: https://huggingface.co/Qwen/Qwen2.5-1.5B/blob/main/tokenizer.json
+_QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_NAMES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
+
+def convert(source: Path, folder: Path, form: Form, advance: Callable[[float], None]) -> None:
+    """Fill `folder` from the GGUF file `source`; `advance` gets the share that is done.
+
+    Qwen2 files are read here; every other family through transformers' own, slower reader, and always as "bf16".
+    Raises `WeightsError` when the file cannot be read or its family is not known.
+    """
+    file = GGUFFile.open(source)
+    if file.architecture == "qwen2" and file.metadata.get("tokenizer.ggml.pre") == "qwen2":
+        _convert_qwen2(file, folder, form, advance)
+    else:
+        _convert_other(source, file.architecture, folder)
+    advance(1.0)
+
+
+def holds_int8(folder: Path) -> bool:
+    """Whether a folder holds the quantised layers of `coach.quantised`."""
+    return (folder / "int8.safetensors").is_file()
+
+
+def _convert_qwen2(file: GGUFFile, folder: Path, form: Form, advance: Callable[[float], None]) -> None:
+    from safetensors.torch import save_file
+
+    from coach import quantised
+
+    qwen2_tokenizer(file).save_pretrained(folder)
+    config = qwen2_config(file)
+    config.architectures = ["Qwen2ForCausalLM"]
+    config.save_pretrained(folder)
+    _save_generation_config(file, folder)
+    count = int(config.num_hidden_layers)
+    tensors: dict[str, torch.Tensor] = {}
+    for done, (prefix, group) in enumerate(_groups(file, count)):
+        if form == "bf16":
+            tensors |= {prefix + name: tensor for name, tensor in group.items()}
+        elif prefix.startswith("model.layers."):
+            packed = quantised.pack_layer({name: tensor.float() for name, tensor in group.items()})
+            tensors |= {prefix + name: tensor for name, tensor in packed.items()}
+        else:
+            tensors |= _pack_outer(group)
+        advance(0.9 * (done + 1) / (count + 1))
+    if form == "bf16" and not config.tie_word_embeddings and "lm_head.weight" not in tensors:
+        raise WeightsError(f"{file.path} has no output weights. Fetch it again, or name another file.")
+    name = "int8.safetensors" if form == "int8" else "model.safetensors"
+    save_file(tensors, folder / name, metadata={"format": "pt"})
+
+
+def _pack_outer(group: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Embeddings stay bf16 (only the rows in use are ever read); the output layer is quantised."""
+    from coach import quantised
+
+    head = group.pop("lm_head.weight", group["model.embed_tokens.weight"])
+    packed = quantised.pack(head.float())
+    return {**group, **{f"lm_head.{name}": tensor for name, tensor in packed.items()}}
+
+
+def _groups(file: GGUFFile, layers: int) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """The tensors of one layer after another, then those outside the layers, under transformers' names."""
+    import torch
+
+    for layer in range(layers):
+        begin = f"blk.{layer}."
+        names = [name for name in file.tensors if name.startswith(begin)]
+        group = {}
+        for name in names:
+            kind, last = name.removeprefix(begin).split(".")
+            group[f"{_NAMES[kind]}.{last}"] = file.tensor(name, torch.bfloat16)
+        yield f"model.layers.{layer}.", group
+    outer = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
+    if "output.weight" in file.tensors:
+        outer["lm_head.weight"] = "output.weight"
+    yield "", {name: file.tensor(there, torch.bfloat16) for name, there in outer.items()}
+
+
+def qwen2_config(file: GGUFFile) -> Any:
+    """The transformers configuration of a Qwen2 file."""
+    from transformers import Qwen2Config
+
+    return Qwen2Config(
+        vocab_size=len(file.metadata["tokenizer.ggml.tokens"]),
+        hidden_size=file.field("embedding_length"),
+        intermediate_size=file.field("feed_forward_length"),
+        num_hidden_layers=file.field("block_count"),
+        num_attention_heads=file.field("attention.head_count"),
+        num_key_value_heads=file.field("attention.head_count_kv"),
+        max_position_embeddings=file.field("context_length"),
+        rms_norm_eps=file.field("attention.layer_norm_rms_epsilon"),
+        rope_parameters={"rope_type": "default", "rope_theta": file.field("rope.freq_base")},
+        tie_word_embeddings="output.weight" not in file.tensors,
+        dtype="bfloat16",
+        bos_token_id=None,
+        eos_token_id=file.metadata.get("tokenizer.ggml.eos_token_id"),
+        pad_token_id=None,
+    )
+
+
+def _save_generation_config(file: GGUFFile, folder: Path) -> None:
+    ends = {file.metadata.get("tokenizer.ggml.eos_token_id"), file.metadata.get("tokenizer.ggml.padding_token_id")}
+    config = {"eos_token_id": sorted(end for end in ends if end is not None)}
+    (folder / "generation_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def qwen2_tokenizer(file: GGUFFile) -> Any:
+    """A fast tokenizer from the vocabulary and merges in a Qwen2 file: a second, against twenty in transformers."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words: list[str] = file.metadata["tokenizer.ggml.tokens"]
+    kinds: list[int] = file.metadata["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ")) for merge in file.metadata["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE(vocab={word: n for n, word in enumerate(words)}, merges=merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [w for w, k in zip(words, kinds, strict=True) if k == _CONTROL]
+    tokenizer.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in special])
+    end = file.metadata.get("tokenizer.ggml.eos_token_id")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=None if end is None else words[end],
+        chat_template=file.metadata.get("tokenizer.chat_template"),
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _convert_other(source: Path, architecture: str, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16)
+    except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise WeightsError(
+            f"{source} ({architecture or 'unknown family'}) cannot be converted: {error}. "
+            "Name another GGUF file, or a folder with safetensors."
+        ) from error
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)

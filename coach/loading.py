@@ -1,0 +1,333 @@
+"""From settings to a loaded model: which device, which weights, which number format."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coach import conversion, weights
+from coach.chat_tokens import ChatTokens
+from coach.config import Settings
+from coach.errors import ModelError, WeightsError
+from coach.weights import EmbeddedFile, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>", "</s>")  # of chats, in well-known families
+_SAMPLE = 1 << 20  # bytes at either end of a GGUF file that its key is made from
+_GROWTH = 2.0  # bytes of int8 folder for each byte of Q4_K_M (1.8), plus the assembled file while converting
+
+
+@dataclass(frozen=True)
+class Description:
+    """What runs where; for `doctor` and the benchmarks."""
+
+    name: str
+    source: str
+    device: str
+    dtype: str
+    quantisation: str
+    context: int  # tokens
+    load_seconds: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with all that the engine asks of it.
+
+    `sharable` says that every layer sees the whole text, so that prefixes can be kept and chats packed.
+    """
+
+    model: Any
+    tokens: ChatTokens
+    ends: frozenset[int]
+    device: torch.device
+    sharable: bool
+    description: Description
+
+
+def load(settings: Settings, progress: Progress | None = None) -> Loaded:
+    """Load the model that the settings name; raises `ModelError` or `WeightsError`."""
+    began = time.monotonic()
+    import torch
+
+    report = progress or _ignore
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    report(0.0, "Opening the language model")
+    try:
+        source, title = _source(settings, device, report)
+        model, quantisation = _model(source, settings, device)
+        tokens = ChatTokens.load(_tokenizer(source))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ModelError(
+            f"The memory of {device} is too small for {settings.model}: {error}. "
+            "Choose a smaller model (--model small), or another device (--device cpu)."
+        ) from error
+    config = model.config.get_text_config()
+    limit = int(getattr(config, "max_position_embeddings", None) or settings.context)
+    description = Description(
+        name=title,
+        source=str(source),
+        device=_device_name(device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        quantisation=quantisation,
+        context=min(settings.context, limit),
+        load_seconds=time.monotonic() - began,
+        parameters=_parameters(model),
+    )
+    report(1.0, "The language model is ready")
+    return Loaded(model, tokens, _ends(model, tokens), device, _sharable(model, settings.context), description)
+
+
+def _ignore(_share: float, _what: str) -> None:
+    """For callers that don't want to know how far loading is."""
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device to run on; raises `ModelError` when the wanted one is not there."""
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    if not available[wanted]:
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise ModelError(f"The device {wanted} is not available here; available: {there}. Leave --device unset.")
+    return torch.device(wanted)
+
+
+def _device_name(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return device.type.upper()
+
+
+def _source(settings: Settings, device: torch.device, report: Progress) -> tuple[str | Path, str]:
+    """Where the weights are, and what to call the model."""
+    name = settings.model
+    form: conversion.Form = "int8" if device.type == "cpu" and _wants_int8(settings) else "bf16"
+    if name in weights.EMBEDDED:
+        file = weights.EMBEDDED[name]
+        return embedded_folder(file, settings.cache_dir, form, report), file.title
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not any(path.glob("*.safetensors")) and not any(path.glob("*.bin")):
+            raise ModelError(f"The folder {path} holds no weights (*.safetensors). Name another folder.")
+        return path, path.name
+    if path.is_file():
+        return gguf_folder(path, settings.cache_dir, form, report), path.stem
+    if path.suffix == ".gguf" or path.is_absolute():
+        raise ModelError(f"There is no model at {path}. Name a folder, a GGUF file, or a model of the hub.")
+    return name, name.rpartition("/")[2]
+
+
+def _wants_int8(settings: Settings) -> bool:
+    from coach import quantised
+
+    if settings.quantise == "none":
+        return False
+    if quantised.works():
+        return True
+    if settings.quantise == "int8":
+        raise ModelError("This processor's torch lacks int8 products. Leave --quantise unset.")
+    log.warning("this processor's torch lacks int8 products; the model runs unquantised")
+    return False
+
+
+def embedded_folder(file: EmbeddedFile, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
+    """The converted folder of an embedded model, built at the first call; raises `WeightsError`."""
+    name = f"{file.name}-{file.short_digest}-{conversion.FORMAT}-{form}"
+
+    def build(folder: Path) -> None:
+        weights.locate(file)
+        weights.require_space(folder, int(file.size * (1 + _GROWTH * (2 if form == "bf16" else 1))))
+        with _bar(f"Preparing {file.title} (once)", report) as advance:
+            done = 0
+
+            def copied(size: int) -> None:
+                nonlocal done
+                done += size
+                advance(0.1 * done / file.size)
+
+            assembled = folder / "source.gguf"
+            weights.assemble(file, assembled, copied)
+            conversion.convert(assembled, folder, form, lambda share: advance(0.1 + 0.9 * share))
+            assembled.unlink()
+
+    return weights.build_once(weights.models_folder(cache_dir) / name, build)
+
+
+def gguf_folder(path: Path, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
+    """The converted folder of a user's own GGUF file, built at the first call; raises `WeightsError`."""
+    stat = path.stat()
+    key = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    with path.open("rb") as file:
+        key.update(file.read(_SAMPLE))
+        file.seek(max(0, stat.st_size - _SAMPLE))
+        key.update(file.read(_SAMPLE))
+    name = f"{path.stem}-{key.hexdigest()[:12]}-{conversion.FORMAT}-{form}"
+
+    def build(folder: Path) -> None:
+        weights.require_space(folder, int(stat.st_size * _GROWTH * (2 if form == "bf16" else 1)))
+        with _bar(f"Preparing {path.name} (once)", report) as advance:
+            conversion.convert(path, folder, form, advance)
+
+    return weights.build_once(weights.models_folder(cache_dir) / name, build)
+
+
+class _bar:
+    """A bar on stderr that also reports to whoever waits for the model."""
+
+    def __init__(self, what: str, report: Progress) -> None:
+        self.what = what
+        self.report = report
+
+    def __enter__(self) -> Callable[[float], None]:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=100, desc=self.what, unit="%", bar_format="{desc}: {percentage:3.0f}%|{bar}|")
+        self.report(0.0, self.what)
+        return self._advance
+
+    def _advance(self, share: float) -> None:
+        self.bar.update(round(100 * share) - self.bar.n)
+        self.report(share, self.what)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+
+def _model(source: str | Path, settings: Settings, device: torch.device) -> tuple[Any, str]:
+    """The model, ready to compute, and how it is quantised."""
+    if isinstance(source, Path) and conversion.holds_int8(source):
+        return _int8_model(source), "int8"
+    from transformers import AutoModelForCausalLM
+
+    from coach import quantised
+
+    spread = "auto" if device.type == "cuda" and settings.device == "auto" else {"": device.type}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=_dtype(device), device_map=spread)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unusable(source, error) from error
+    model.eval()
+    if device.type != "cpu" or not _wants_int8(settings):
+        return model, "none"
+    if model.config.model_type not in quantised.SUPPORTED:
+        if settings.quantise == "int8":
+            raise ModelError(
+                f"int8 is not available for {model.config.model_type} models, only for "
+                f"{', '.join(quantised.SUPPORTED)}. Leave --quantise unset."
+            )
+        log.warning("no int8 layers for %s; the model runs unquantised", model.config.model_type)
+        return model, "none"
+    quantised.quantise(model)
+    _skip_masks(model)
+    return model, "int8"
+
+
+def _int8_model(folder: Path) -> Any:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from coach import quantised
+
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        quantised.structure(model)
+    model.load_state_dict(load_file(folder / "int8.safetensors"), strict=True, assign=True)
+    model.model.rotary_emb = type(model.model.rotary_emb)(config=config)
+    model.model.norm.float()
+    model.eval()
+    _skip_masks(model)
+    return model
+
+
+def _skip_masks(model: Any) -> None:
+    """Keep transformers from making masks at every token: the int8 layers attend by themselves."""
+    from transformers import AttentionInterface
+
+    from coach import quantised
+
+    AttentionInterface.register(quantised.ATTENTION, quantised.attend)
+    model.config._attn_implementation = quantised.ATTENTION
+
+
+def _unusable(source: str | Path, error: Exception) -> ModelError:
+    if isinstance(source, Path):
+        return WeightsError(f"The model in {source} cannot be loaded: {error}. Name another folder.")
+    return ModelError(
+        f"The model {source} cannot be loaded from the hub: {error} "
+        "When the hub cannot be reached, name a folder or a GGUF file instead."
+    )
+
+
+def _tokenizer(source: str | Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unusable(source, error) from error
+
+
+def _dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the device computes in it, otherwise fp16 on graphics processors and fp32 on the processor."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "mps":
+        try:
+            torch.ones(2, 2, dtype=torch.bfloat16, device=device) @ torch.ones(
+                2, 2, dtype=torch.bfloat16, device=device
+            )
+        except (RuntimeError, TypeError):
+            return torch.float16
+        return torch.bfloat16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def _parameters(model: Any) -> int:
+    """How many weights the model has; a matrix shared by input and output counts once."""
+    tensors = {t.data_ptr(): t.numel() for t in (*model.parameters(), *model.buffers())}
+    return sum(tensors.values())
+
+
+def _ends(model: Any, tokens: ChatTokens) -> frozenset[int]:
+    """Tokens after which a reply is complete."""
+    ids: set[int] = set()
+    for config in (model.generation_config, model.config):
+        end = getattr(config, "eos_token_id", None)
+        ids.update([end] if isinstance(end, int) else end or ())
+    if tokens.tokenizer.eos_token_id is not None:
+        ids.add(tokens.tokenizer.eos_token_id)
+    ids.update(tokens.tokenizer.convert_tokens_to_ids([end for end in _ENDS if end in tokens.special]))
+    return frozenset(ids)
+
+
+def _sharable(model: Any, context: int) -> bool:
+    """Whether every layer is plain attention over the whole text, as prefixes and packed chats need."""
+    config = model.config.get_text_config()
+    if getattr(model, "_is_stateful", False) or config._attn_implementation not in ("sdpa", "coach_int8"):
+        return False
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return all(kind == "full_attention" for kind in kinds)
+    window = getattr(config, "sliding_window", None)
+    return window is None or window >= context

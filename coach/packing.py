@@ -1,0 +1,97 @@
+"""Many chats that share a beginning, packed into one row so that none is padded.
+
+Each chat sees the shared beginning and itself. A choice of several tokens hangs as a branch on its chat.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_TRUNK = -1  # the branch of a chat's own tokens, which all its choices see
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One row: for each token its id, position, chat and branch; `at` are the rows whose logits are wanted.
+
+    `reads` says for each chat and choice which pairs (place in `at`, token) its log-probability is the sum of.
+    """
+
+    shared: int  # tokens of the beginning that all see
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    chats: tuple[int, ...]
+    branches: tuple[int, ...]
+    at: tuple[int, ...]
+    reads: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
+
+    def mask(self) -> torch.Tensor:
+        """Who sees whom, boolean (tokens, shared + tokens): the beginning, the own chat, the own branch, the past."""
+        import torch
+
+        chat, branch = torch.tensor(self.chats), torch.tensor(self.branches)
+        own = chat[:, None] == chat[None, :]
+        line = (branch[None, :] == _TRUNK) | (branch[:, None] == branch[None, :])
+        among = (own & line).tril()
+        return torch.cat([torch.ones(len(self.ids), self.shared, dtype=torch.bool), among], dim=1)
+
+    def scores(self, logits: torch.Tensor) -> list[tuple[float, ...]]:
+        """The log-probabilities of the choices, one tuple for each chat, from logits (len(at), vocabulary)."""
+        logprobs = logits.float().log_softmax(-1)
+        return [
+            tuple(sum(float(logprobs[place, token]) for place, token in choice) for choice in chat)
+            for chat in self.reads
+        ]
+
+
+def pack_chats(
+    chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], shared: int, most: int
+) -> Iterator[Pack]:
+    """Packs of at most `most` tokens (a longer chat is alone) for chats given without their shared beginning."""
+    extra = sum(len(choice) - 1 for choice in choices)
+    group: list[Sequence[int]] = []
+    size = 0
+    for chat in chats:
+        cost = len(chat) + extra
+        if group and size + cost > most:
+            yield _pack(group, choices, shared)
+            group, size = [], 0
+        group.append(chat)
+        size += cost
+    if group:
+        yield _pack(group, choices, shared)
+
+
+def _pack(chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], shared: int) -> Pack:
+    ids: list[int] = []
+    positions: list[int] = []
+    owners: list[int] = []
+    branches: list[int] = []
+    at: list[int] = []
+    reads = []
+    for number, chat in enumerate(chats):
+        ids += chat
+        positions += range(shared, shared + len(chat))
+        owners += [number] * len(chat)
+        branches += [_TRUNK] * len(chat)
+        at.append(len(ids) - 1)
+        answer = len(at) - 1
+        chat_reads = []
+        for branch, choice in enumerate(choices):
+            steps = [(answer, choice[0])]
+            for offset, (token, following) in enumerate(itertools.pairwise(choice)):
+                ids.append(token)
+                positions.append(shared + len(chat) + offset)
+                owners.append(number)
+                branches.append(branch)
+                at.append(len(ids) - 1)
+                steps.append((len(at) - 1, following))
+            chat_reads.append(tuple(steps))
+        reads.append(tuple(chat_reads))
+    return Pack(shared, tuple(ids), tuple(positions), tuple(owners), tuple(branches), tuple(at), tuple(reads))

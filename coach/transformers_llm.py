@@ -1,0 +1,265 @@
+"""The local engine: transformers behind the `LLM` protocol, with kept prefixes and packed judging."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from coach.config import Settings
+from coach.errors import ModelError
+from coach.llm import Chunk, FinishReason, GenerationOptions, Message
+from coach.loading import Description, Loaded, load
+from coach.packing import pack_chats
+from coach.reply_text import ReplyText
+from coach.weights import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+
+PROMPT_PIECE = 256  # tokens of a prompt computed between two looks at the stop event (0.5 s on two cores)
+PACKED_PIECE = 512  # tokens of packed chats computed at a time: bounds the mask and the logits in memory
+PREFIX_BUDGET = 512 << 20  # bytes of kept prefixes: about 18,000 tokens of the 1.5B
+_POLL = 0.05  # seconds between looks at the stop event while another caller computes
+
+
+class _Stopped(Exception):
+    """The caller's stop event was set."""
+
+
+class TransformersLLM:
+    """A chat model on this machine; see `coach.llm.LLM`.
+
+    Several callers share it: they take turns by the token or piece of a prompt, so a caller whose stream is
+    paused never blocks the others.
+    """
+
+    def __init__(self, loaded: Loaded, prefixes: Any) -> None:
+        self._loaded = loaded
+        self._prefixes = prefixes
+        self._turn = threading.Lock()
+
+    @classmethod
+    def load(cls, settings: Settings, progress: Progress | None = None) -> TransformersLLM:
+        """Load the model that the settings name; raises `ModelError` or `WeightsError`."""
+        from coach.kv_cache import PrefixStore
+
+        loaded = load(settings, progress)
+        layers = int(loaded.model.config.get_text_config().num_hidden_layers)
+        return cls(loaded, PrefixStore(layers, PREFIX_BUDGET) if loaded.sharable else None)
+
+    @property
+    def name(self) -> str:
+        """What to call the model on the page."""
+        return self._loaded.description.name
+
+    @property
+    def device_name(self) -> str:
+        """What to call the device on the page."""
+        return self._loaded.description.device
+
+    def describe(self) -> Description:
+        """What runs where."""
+        return self._loaded.description
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions = GenerationOptions(),
+        stop: threading.Event | None = None,
+    ) -> Iterator[Chunk]:
+        """Generate a reply as chunks; see `coach.llm.LLM.stream`."""
+        context = self._loaded.description.context
+        limit = max(context - options.max_new_tokens, context // 2)
+        prompt = self._loaded.tokens.prompt(messages, limit)
+        reply = ReplyText(self._loaded.tokens, options.stop)
+        omitted = prompt.omitted
+        reason: FinishReason = "length"
+        try:
+            for token in self._generate(
+                prompt.ids, min(options.max_new_tokens, context - len(prompt.ids)), options, stop
+            ):
+                if token in self._loaded.ends:
+                    reason = "stop"
+                    break
+                text = reply.add(token)
+                if text:
+                    yield Chunk(text, omitted_tokens=omitted)
+                    omitted = 0
+                if reply.stopped:
+                    reason = "stop"
+                    break
+        except _Stopped:
+            reason = "cancelled"
+        yield Chunk(reply.rest(), reason, omitted)
+
+    def _generate(
+        self, ids: tuple[int, ...], most: int, options: GenerationOptions, stop: threading.Event | None
+    ) -> Iterator[int]:
+        """The tokens of a reply one by one; raises `_Stopped`. What was computed is kept as a prefix."""
+        import torch
+
+        generator = None
+        if options.temperature > 0:
+            generator = torch.Generator()
+            generator.manual_seed(options.seed if options.seed is not None else torch.seed())
+        known = list(ids)
+        cache, held = self._begin(known, len(known) + most)
+        try:
+            logits = self._extend(cache, known, held, stop)
+            for _ in range(most):
+                token = _choose(logits, options, generator)
+                yield token
+                known.append(token)
+                if len(known) < len(ids) + most:
+                    logits = self._step(cache, token, len(known) - 1, stop)
+        finally:
+            self._keep(known, cache)
+
+    def _begin(self, ids: Sequence[int], room: int) -> tuple[Any, int]:
+        if self._prefixes is not None:
+            cache, held = self._prefixes.begin(ids, room)
+            return cache, held
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self._loaded.model.config), 0
+
+    def _keep(self, ids: Sequence[int], cache: Any) -> None:
+        length = cache.get_seq_length()
+        if self._prefixes is not None and length:
+            self._prefixes.keep(ids[:length], cache)
+
+    def _extend(self, cache: Any, ids: Sequence[int], held: int, stop: threading.Event | None) -> torch.Tensor:
+        """Compute the tokens after the first `held` piece by piece; logits of the last one, (vocabulary)."""
+        import torch
+
+        logits = torch.empty(0)
+        for begin in range(held, len(ids), PROMPT_PIECE):
+            piece = ids[begin : begin + PROMPT_PIECE]
+            positions = range(begin, begin + len(piece))
+            mask = None
+            if self._loaded.sharable and len(piece) > 1:
+                rows = torch.arange(begin, begin + len(piece))[:, None]
+                mask = torch.arange(begin + len(piece))[None, :] <= rows
+            logits = self._forward(cache, piece, positions, mask, [len(piece) - 1], stop)[0]
+        return logits
+
+    def _step(self, cache: Any, token: int, position: int, stop: threading.Event | None) -> torch.Tensor:
+        return self._forward(cache, [token], range(position, position + 1), None, [0], stop)[0]
+
+    def _forward(
+        self,
+        cache: Any,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        mask: torch.Tensor | None,
+        at: Sequence[int],
+        stop: threading.Event | None,
+    ) -> torch.Tensor:
+        """Logits (len(at), vocabulary) in float32 on the processor; `mask` (tokens, cached + tokens) is boolean."""
+        import torch
+
+        device = self._loaded.model.device
+        with self._my_turn(stop), torch.inference_mode():
+            out = self._loaded.model(
+                input_ids=torch.tensor([list(ids)], device=device),
+                position_ids=torch.tensor([list(positions)], device=device),
+                attention_mask=None if mask is None else mask[None, None].to(device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(list(at), device=device),
+            )
+            logits: torch.Tensor = out.logits[0].float().cpu()
+        return logits
+
+    @contextmanager
+    def _my_turn(self, stop: threading.Event | None) -> Iterator[None]:
+        """Hold the model for one computation; raises `_Stopped` when `stop` is set, also while waiting."""
+        while True:
+            if stop is not None and stop.is_set():
+                raise _Stopped
+            if self._turn.acquire(timeout=_POLL):
+                break
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def choice_logprobs(
+        self,
+        messages_list: Sequence[Sequence[Message]],
+        choices: Sequence[str],
+        stop: threading.Event | None = None,
+    ) -> list[tuple[float, ...]]:
+        """Log-probability of each choice as the beginning of the reply; see `coach.llm.LLM.choice_logprobs`.
+
+        Raises `ModelError` when there are no choices, or when `stop` was set before the end.
+        """
+        tokens = self._loaded.tokens
+        options = [tuple(tokens.plain(choice)) for choice in choices]
+        if not options or not all(options):
+            raise ModelError(f"The choices {list(choices)!r} leave nothing to compare; give at least one, none empty.")
+        limit = self._loaded.description.context - max(map(len, options))
+        chats = [tokens.prompt(messages, limit).ids for messages in messages_list]
+        if not chats:
+            return []
+        try:
+            if not self._loaded.sharable:
+                return [self._one_by_one(chat, options, stop) for chat in chats]
+            return self._packed(chats, options, stop)
+        except _Stopped:
+            raise ModelError("Judging was stopped before it was done; ask again.") from None
+
+    def _packed(
+        self, chats: list[tuple[int, ...]], options: list[tuple[int, ...]], stop: threading.Event | None
+    ) -> list[tuple[float, ...]]:
+        from coach.kv_cache import common_length
+
+        first = chats[0]
+        shared = min(min(common_length(first, chat) for chat in chats), min(map(len, chats)) - 1)
+        cache, held = self._begin(first[: shared + 1], shared + PACKED_PIECE)
+        try:
+            if held < shared:
+                self._extend(cache, first[:shared], held, stop)
+            results: list[tuple[float, ...]] = []
+            for pack in pack_chats([chat[shared:] for chat in chats], options, shared, PACKED_PIECE):
+                logits = self._forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop)
+                cache.cut_to(shared)
+                results += pack.scores(logits)
+            return results
+        finally:
+            cache.cut_to(shared)
+            self._keep(first, cache)
+
+    def _one_by_one(
+        self, chat: tuple[int, ...], options: list[tuple[int, ...]], stop: threading.Event | None
+    ) -> tuple[float, ...]:
+        """For models whose layers don't all see the whole text: each choice on its own."""
+        scores = []
+        for option in options:
+            cache, _ = self._begin(chat, 0)
+            ids = (*chat, *option)
+            logits = self._extend(cache, ids[: len(chat)], 0, stop)
+            total = 0.0
+            for offset, token in enumerate(option):
+                total += float(logits.log_softmax(-1)[token])
+                if offset < len(option) - 1:
+                    logits = self._step(cache, token, len(chat) + offset, stop)
+            scores.append(total)
+        return tuple(scores)
+
+
+def _choose(logits: torch.Tensor, options: GenerationOptions, generator: torch.Generator | None) -> int:
+    """The next token: the likeliest at temperature 0, otherwise drawn from the smallest set of mass `top_p`."""
+    import torch
+
+    if generator is None:
+        return int(logits.argmax())
+    probabilities = torch.softmax(logits / options.temperature, dim=-1)
+    if options.top_p < 1:
+        ordered, order = probabilities.sort(descending=True)
+        outside = ordered.cumsum(0) - ordered >= options.top_p
+        probabilities = torch.zeros_like(probabilities).scatter_(0, order, ordered.masked_fill(outside, 0.0))
+    return int(torch.multinomial(probabilities, 1, generator=generator))
