@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,27 +24,24 @@ from coach.coach import Coach
 from coach.config import Settings
 from coach.doctor import report
 from coach.errors import CoachError, SettingsError
+from coach.events import Event, Source
+from coach.layout import PROMPTS, Layout
 from coach.options import add_arguments, settings_of
+from coach.practice import Practice
 from coach.replies import Replies, paced
 from coach.serving import OnlyFromHere, listening
+from coach.session import Session
 from coach.view import View
 
 log = logging.getLogger(__name__)
 
 HERE = Path(page.__file__).parent
-EXAMPLES = (
-    "Why do we need batch norm?",
-    "Is dropout on or off when I test the model?",
-    "My training loss falls but validation gets worse",
-    "How do LSTMs remember things for so long?",
-    "When would you not use deep learning?",
-    "What does attention actually compute?",
-)
-PROMPTS = {"ask": "Ask about deep learning", "practise": "Answer in your own words, or ask what a word means"}
-VERBS = ("suggest", "edit", "retry", "source", "quiz")
 MAX_WAITING = 32  # visitors in the queue; more are told that the coach is busy
 AT_ONCE = 4  # replies under way at the same time; the engine itself takes one after the other
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+FOCUS = "() => window.coachPage.focus()"
 Updates = dict[Any, Any]
+Events = Callable[[Session, str, threading.Event], Iterator[Event]]
 
 
 class Page:
@@ -52,207 +50,241 @@ class Page:
     def __init__(self, coach: Coach, describe: Callable[[], dict[str, Any]]) -> None:
         self.coach = coach
         self.describe = describe
+        self.practice = Practice(coach)
         self.replies = Replies()
         with gr.Blocks(title="Interview Coach", fill_height=True, fill_width=True, delete_cache=(600, 600)) as demo:
-            self.view = gr.State(View())
-            self._layout()
-            self._wire()
-            demo.load(self._status, None, [self.status, self.timer], queue=False, show_progress="hidden")
-            demo.unload(self._left)
+            self.parts = Layout(self.practice.topics(), self.practice.levels())
+            self.nothing: Updates = {self.parts.view: gr.skip()}
+            self._wire_ask()
+            self._wire_practice()
+            self._wire_rest(demo)
         self.demo = demo.queue(max_size=MAX_WAITING)
 
-    def _layout(self) -> None:
-        self.bus = gr.HTML("", elem_id="bus", js_on_load=f"window.coachPage.connect({list(VERBS)}, trigger);")
-        with gr.Row(elem_id="top"):
-            gr.HTML("<h1>Interview Coach</h1>", elem_id="name")
-            self.mode = gr.Radio(
-                [("Ask", "ask"), ("Practise", "practise")],
-                value="ask",
-                label="What to do",
-                show_label=False,
-                container=False,
-                elem_id="mode",
-            )
-            self.clear = gr.Button("New conversation", elem_id="clear", size="sm")
-            self.status = gr.Button("starting", elem_id="status", size="sm")
-        with gr.Column(visible=False, elem_id="state") as self.state:
-            self.state_text = gr.Markdown(elem_id="state-text")
-            self.state_close = gr.Button("Close", size="sm", elem_id="state-close")
-        with gr.Column(elem_id="app"):
-            with gr.Column(elem_id="talk"):
-                with gr.Column(elem_id="welcome") as self.welcome:
-                    gr.HTML(page.WELCOME, elem_id="what")
-                    with gr.Column(elem_id="examples"):
-                        self.examples = [gr.Button(text, size="sm") for text in EXAMPLES]
-                    with gr.Row(elem_id="ways"):
-                        self.practise_one = gr.Button(
-                            "Practise one question", variant="primary", elem_id="practise-one"
-                        )
-                        self.surprise = gr.Button("Surprise me", elem_id="surprise")
-                self.chat = gr.Chatbot(
-                    visible=False,
-                    elem_id="chat",
-                    label="Conversation",
-                    show_label=False,
-                    container=False,
-                    buttons=[],
-                    layout="panel",
-                    feedback_options=None,
-                    group_consecutive_messages=False,
-                    latex_delimiters=page.LATEX_DELIMITERS,
-                )
-            with gr.Column(elem_id="aside"):
-                self.fold = gr.Button("Sources", elem_id="fold", size="sm", visible=False)
-                self.side = gr.Markdown(
-                    page.source_panel(None, 0), elem_id="side", latex_delimiters=page.LATEX_DELIMITERS
-                )
-            with gr.Column(elem_id="write"):
-                with gr.Row(visible=False, elem_id="editing") as self.editing:
-                    gr.HTML("Changing an earlier question; what followed it will be replaced.")
-                    self.keep = gr.Button("Keep it as it was", size="sm", elem_id="keep")
-                with gr.Row(elem_id="compose"):
-                    self.composer = gr.Textbox(
-                        label="Your question",
-                        show_label=False,
-                        container=False,
-                        placeholder=PROMPTS["ask"],
-                        lines=1,
-                        max_lines=12,
-                        autofocus=True,
-                        elem_id="composer",
-                    )
-                    self.send = gr.Button("Send", variant="primary", elem_id="send")
-                    self.stop = gr.Button("Stop", visible=False, elem_id="stop")
-        self.timer = gr.Timer(1.0)
+    # Which control does what
 
-    def _wire(self) -> None:
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        focus = "() => window.coachPage.focus()"
-        view, composer = self.view, self.composer
-        self.moving = [
-            view,
-            composer,
-            self.chat,
-            self.side,
-            self.fold,
-            self.welcome,
-            self.editing,
-            self.send,
-            self.stop,
-        ]
+    def _reply_to(self, event: Callable[..., Any], handler: Callable[..., Any], *inputs: Any) -> None:
+        """Something that is answered with a stream."""
+        shared = {"concurrency_id": "reply", "concurrency_limit": AT_ONCE}
+        event(handler, [self.parts.view, *inputs], self.parts.told(), **shared, **QUIET).then(None, js=FOCUS)
 
-        def reply(event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any]) -> None:
-            event(
-                handler, inputs, self.moving, concurrency_id="reply", concurrency_limit=AT_ONCE, **quiet
-            ).then(None, js=focus)  # fmt: skip
+    def _at_once(self, event: Callable[..., Any], step: Callable[..., Any], *inputs: Any, js: str = FOCUS) -> None:
+        """Something that is done without the model, past the queue."""
+        event(step, [self.parts.view, *inputs], self.parts.told(), queue=False, **QUIET).then(None, js=js)
 
-        def at_once(event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any], js: str = focus) -> None:
-            event(handler, inputs, self.moving, queue=False, **quiet).then(None, js=js)
+    def _wire_ask(self) -> None:
+        parts = self.parts
+        for event in (parts.composer.submit, parts.send.click):
+            self._reply_to(event, self._sent, parts.composer)
+        for button in parts.examples:
+            self._reply_to(button.click, self._example, button)
+        self._reply_to(parts.bus.suggest, self._suggested)
+        self._reply_to(parts.bus.retry, self._retried)
+        self._at_once(parts.bus.edit, self._edit)
+        self._at_once(parts.keep.click, self._kept)
+        self._at_once(parts.bus.source, self._opened, js="() => window.coachPage.reveal()")
+        self._at_once(parts.clear.click, self._cleared)
 
-        reply(composer.submit, self._sent, [view, composer])
-        reply(self.send.click, self._sent, [view, composer])
-        reply(self.bus.suggest, self._suggested, [view])
-        reply(self.bus.retry, self._again, [view])
-        for button in self.examples:
-            reply(button.click, self._example, [view, button])
-        at_once(self.bus.edit, self._edit, [view])
-        at_once(self.keep.click, self._kept, [view])
-        at_once(self.bus.source, self._opened, [view], "() => window.coachPage.reveal()")
-        at_once(self.clear.click, self._cleared, [view])
-        self.stop.click(self._stopped, None, None, queue=False, **quiet)
-        self.timer.tick(self._status, None, [self.status, self.timer], queue=False, **quiet)
-        self.status.click(self._state, None, [self.state, self.state_text], queue=False, **quiet)
-        self.state_close.click(lambda: gr.update(visible=False), None, self.state, queue=False, **quiet)
+    def _wire_practice(self) -> None:
+        parts, practice = self.parts, self.practice
+        self._at_once(parts.mode.input, self._mode, parts.mode)
+        self._at_once(parts.practise_one.click, self._step(lambda view: replace(view, mode="practise")))
+        for button in (parts.start, parts.next):
+            self._at_once(button.click, self._step(practice.begin), parts.topic, parts.level, parts.style)
+        for button in (parts.surprise, parts.any_question):
+            self._at_once(button.click, self._step(lambda view, style: practice.begin(view, style=style)), parts.style)
+        for button, step in (
+            (parts.hint, practice.hint),
+            (parts.model_answer, practice.model_answer),
+            (parts.hear, practice.spoken_answer),
+            (parts.again, practice.again),
+            (parts.follow_up, practice.follow_up),
+            (parts.finish, practice.finish),
+        ):
+            self._at_once(button.click, self._step(step))
+        self._at_once(parts.bus.back, self._step(lambda view: replace(view, opened=None)))
+        self._at_once(parts.bus.quiz, self._carried(lambda view, value: practice.quiz(view, _number(value))))
+        self._at_once(parts.bus.contest, self._carried(practice.contest))
+        self._at_once(parts.bus.point, self._carried(practice.again))
+        self._reply_to(parts.bus.claim, self._claimed)
+        self._reply_to(parts.rewrite.click, self._rewritten)
+
+    def _wire_rest(self, demo: gr.Blocks) -> None:
+        parts = self.parts
+        state = [parts.status, parts.timer]
+        demo.load(self._status, None, state, queue=False, **QUIET)
+        demo.unload(self._left)
+        parts.timer.tick(self._status, None, state, queue=False, **QUIET)
+        parts.stop.click(self._stopped, None, None, queue=False, **QUIET)
+        parts.status.click(self._state, None, [parts.state, parts.state_text], queue=False, **QUIET)
+        parts.state_close.click(lambda: gr.update(visible=False), None, parts.state, queue=False, **QUIET)
 
     # What is shown
 
     def _shown(self, view: View, busy: bool = False) -> Updates:
         """The whole page for a view."""
+        parts = self.parts
+        exercise = view.session.exercise
+        practising = view.mode == "practise"
+        setting_up = practising and exercise is None
+        attempted = exercise is not None and bool(exercise.attempts) and view.session.style == "coached"
         opened = None if view.opened is None else view.said[view.opened]
-        count = len(opened.sources) if opened else 0
+        beside = self.practice.panel(view) if practising and opened is None else ""
         return {
-            self.view: view,
-            self.chat: gr.update(value=page.chat(view.said), visible=bool(view.said)),
-            self.welcome: gr.update(visible=not view.said),
-            self.side: page.source_panel(opened, view.opened or 0),
-            self.fold: gr.update(value=f"Sources ({count})" if count else "Sources", visible=bool(count)),
-            self.editing: gr.update(visible=view.editing is not None),
-            self.send: gr.update(visible=not busy),
-            self.stop: gr.update(visible=busy),
+            parts.view: view,
+            parts.chat: gr.update(value=page.chat(view.said), visible=bool(view.said)),
+            parts.welcome: gr.update(visible=not view.said),
+            parts.what: page.WELCOME[view.mode],
+            parts.example_list: gr.update(visible=not practising),
+            parts.ways: gr.update(visible=not practising),
+            parts.side: beside or page.source_panel(opened, view.opened or 0, back=practising),
+            parts.fold: gr.update(value=page.fold_label(view), visible=bool(opened or view.card or view.answering)),
+            parts.editing: gr.update(visible=view.editing is not None),
+            parts.setup: gr.update(visible=setting_up),
+            parts.compose: gr.update(visible=not setting_up),
+            parts.composer: gr.update(placeholder=PROMPTS["practise" if view.answering else "ask"]),
+            parts.send: gr.update(visible=not busy),
+            parts.stop: gr.update(visible=busy),
+            parts.mode: view.mode,
+            parts.doing: gr.update(visible=view.answering),
+            **{button: gr.update(visible=attempted) for button in (parts.rewrite, parts.again, parts.follow_up)},
         }
 
-    def _reply(self, view: View, text: str, visitor: str | None, clear: bool = True) -> Iterator[Updates]:
+    def _reply(
+        self, view: View, text: str, request: gr.Request, clear: bool = True, events: Events | None = None
+    ) -> Iterator[Updates]:
         """Answer a message: the page after every batch of events; errors are told in the reply they ended."""
-        stop = self.replies.begin(visitor or "")
-        if stop is None:
-            yield {self.view: gr.skip()}
+        parts, visitor = self.parts, request.session_hash or ""
+        running = self.replies.begin(visitor)
+        if running is None:
+            yield self.nothing
             return
         try:
-            view = view.sent(text)
+            view = view.sent(text) if events is None else view.objected(text)
+            if view.answering and view.session.exercise is not None:
+                view = view.resting_on(Source(self.coach.entry(view.session.exercise.entry), ()))
+            respond: Events = events or (self.coach.respond if view.answering else self.coach.ask)
             first = self._shown(view, busy=True)
-            yield {**first, self.composer: ""} if clear else first
-            opened = view.opened
+            yield {**first, parts.composer: gr.update(**first[parts.composer], value="")} if clear else first
+            beside = (view.opened, view.card)
             try:
-                for events in paced(self.coach.ask(view.session, text, stop), stop):
-                    view = view.heard(events)
-                    now: Updates = {self.chat: page.chat(view.said)} if events else {self.stop: gr.skip()}
-                    if view.opened != opened:
-                        opened = view.opened
+                for batch in paced(respond(view.session, text, running.stop), running.stop):
+                    view = view.heard(batch)
+                    now: Updates = {parts.chat: page.chat(view.said)} if batch else {parts.stop: gr.skip()}
+                    if beside != (view.opened, view.card):
+                        beside = (view.opened, view.card)
                         now = self._shown(view, busy=True)
                     yield now
                 view = view.ended()
             except CoachError as error:
                 view = view.failed(str(error))
             except Exception:
-                yield self._shown(view.failed("Something went wrong in the coach; its log says what. Try again."))
-                raise
-            yield self._shown(view)
+                log.exception("a reply failed")
+                view = view.failed("Something went wrong in the coach; its log says what. Try again.")
+            yield self._shown(View(mode=view.mode) if running.discarded else view)
         finally:
-            self.replies.end(visitor or "")
+            self.replies.end(visitor)
 
-    # Handlers
+    # Handlers of Ask
 
     def _sent(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
         if text.strip():
-            yield from self._reply(view, text, request.session_hash)
+            yield from self._reply(view, text, request)
         else:
-            yield {self.view: gr.skip()}
+            yield self.nothing
 
     def _example(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
-        yield from self._reply(view, text, request.session_hash, clear=False)
+        yield from self._reply(view, text, request, clear=False)
 
     def _suggested(self, view: View, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
         offers = view.said[-1].suggestions if view.said else ()
-        (number,) = _numbers(event, 1)
+        number = _number(_value(event))
         if number < len(offers):
-            yield from self._reply(view, offers[number], request.session_hash, clear=False)
+            yield from self._reply(view, offers[number], request, clear=False)
+        else:
+            yield self.nothing
 
-    def _again(self, view: View, request: gr.Request) -> Iterator[Updates]:
-        if len(view.said) >= 2 and view.said[-2].before is not None:
-            text = view.said[-2].text
-            yield from self._reply(view.back_to(len(view.said) - 2), text, request.session_hash, clear=False)
+    def _retried(self, view: View, request: gr.Request) -> Iterator[Updates]:
+        number = max((n for n, said in enumerate(view.said) if said.before and said.speaker == "user"), default=None)
+        if number is None:
+            yield self.nothing
+        else:
+            yield from self._reply(view.back_to(number), view.said[number].text, request, clear=False)
 
     def _edit(self, view: View, event: gr.EventData, request: gr.Request) -> Updates:
-        (number,) = _numbers(event, 1)
-        if self.replies.under_way(request.session_hash or "") or number >= len(view.said):
-            return {self.view: gr.skip()}
-        view = replace(view, editing=number)
-        return {self.view: view, self.composer: view.said[number].text, self.editing: gr.update(visible=True)}
+        number = _number(_value(event))
+        if self._busy(request) or number >= len(view.said):
+            return self.nothing
+        shown = self._shown(replace(view, editing=number))
+        return {**shown, self.parts.composer: view.said[number].text}
 
     def _kept(self, view: View) -> Updates:
-        view = replace(view, editing=None)
-        return {self.view: view, self.composer: "", self.editing: gr.update(visible=False)}
+        return {**self._shown(replace(view, editing=None)), self.parts.composer: ""}
 
-    def _opened(self, view: View, event: gr.EventData) -> Updates:
-        number, _, _ = _numbers(event, 3)
-        if number < len(view.said) and view.said[number].sources:
-            view = replace(view, opened=number)
-        shown = self._shown(view)
-        return {key: shown[key] for key in (self.view, self.side, self.fold)}
+    def _opened(self, view: View, event: gr.EventData, request: gr.Request) -> Updates:
+        number = _number(_value(event).partition("/")[0])
+        if self._busy(request) or number >= len(view.said) or not view.said[number].sources:
+            return self.nothing
+        shown = self._shown(replace(view, opened=number))
+        return {key: shown[key] for key in (self.parts.view, self.parts.side, self.parts.fold)}
 
     def _cleared(self, view: View, request: gr.Request) -> Updates:
-        self.replies.stop(request.session_hash or "")
+        if self.replies.discard(request.session_hash or ""):
+            return self.nothing  # the reply that is under way ends with an empty page
         return self._shown(View(mode=view.mode))
+
+    # Handlers of Practise
+
+    def _mode(self, view: View, mode: Any, request: gr.Request) -> Updates:
+        if self._busy(request):
+            return {self.parts.mode: view.mode}
+        return self._shown(replace(view, mode=mode, opened=None, editing=None))
+
+    def _step(self, step: Callable[..., View]) -> Callable[..., Updates]:
+        """A handler for a step of practice: nothing while a reply is written, and an error told in the chat."""
+
+        def handle(request: gr.Request, view: View, *chosen: Any) -> Updates:
+            if self._busy(request):
+                return self.nothing
+            try:
+                return self._shown(step(view, *chosen))
+            except CoachError as error:
+                return self._shown(view.refused(str(error)))
+
+        return handle
+
+    def _carried(self, step: Callable[[View, str], View]) -> Callable[..., Updates]:
+        """A handler for a step that takes the value of a control in a text."""
+        handle = self._step(step)
+
+        def carried(view: View, event: gr.EventData, request: gr.Request) -> Updates:
+            return handle(request, view, _value(event))
+
+        return carried
+
+    def _claimed(self, view: View, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
+        value = _value(event)
+        if value == "none":
+            yield self._shown(replace(view, contested=""))
+            return
+        point = view.contested
+
+        sentence = self.practice.claimed(view, _number(value))
+
+        def contest(session: Session, _: str, stop: threading.Event) -> Iterator[Event]:
+            return self.coach.contest(session, point, sentence, stop)
+
+        yield from self._reply(view, f"I did say that: “{sentence}”", request, False, contest)
+
+    def _rewritten(self, view: View, request: gr.Request) -> Iterator[Updates]:
+        def rewrite(session: Session, _: str, stop: threading.Event) -> Iterator[Event]:
+            return self.coach.rewrite(session, stop)
+
+        yield from self._reply(view, "", request, False, rewrite)
+
+    # Handlers of what surrounds the conversation
+
+    def _busy(self, request: gr.Request) -> bool:
+        return self.replies.under_way(request.session_hash or "")
 
     def _stopped(self, request: gr.Request) -> None:
         self.replies.stop(request.session_hash or "")
@@ -271,12 +303,17 @@ class Page:
         return gr.update(visible=True), page.state_words(self.describe())
 
 
-def _numbers(event: gr.EventData, count: int) -> tuple[int, ...]:
-    """The whole numbers that a control carried, such as "3/1/2"; raises `gr.Error` for anything else."""
-    parts = str(getattr(event, "_data", {}).get("value", "")).split("/")
-    if len(parts) != count or not all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts):
+def _value(event: gr.EventData) -> str:
+    """What a control in a text carries."""
+    data = getattr(event, "_data", None)
+    return str(data.get("value", "")) if isinstance(data, dict) else ""
+
+
+def _number(value: str) -> int:
+    """The number that a control carried; raises `gr.Error` for anything else, as from a page that is out of date."""
+    if not (value.isascii() and value.isdigit() and len(value) < 7):
         raise gr.Error("That control is out of date; reload the page.", print_exception=False)
-    return tuple(int(part) for part in parts)
+    return int(value)
 
 
 def application(coach: Coach, describe: Callable[[], dict[str, Any]] | None = None) -> FastAPI:

@@ -35,6 +35,14 @@
     return true;
   }
 
+  /* The candidate's own words behind a verdict light up in the chat. */
+  function light(name) {
+    for (const old of document.querySelectorAll("#chat mark.lit")) old.classList.remove("lit");
+    const marks = [...document.querySelectorAll(`#chat mark.said-${CSS.escape(name)}`)];
+    for (const mark of marks) mark.classList.add("lit");
+    if (marks.length) marks[0].scrollIntoView({ block: "center", behavior: calm() ? "auto" : "smooth" });
+  }
+
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   /* The words of a message: formulas as TeX, citations as [1], without its controls. */
@@ -70,6 +78,8 @@
       settle();
       return;
     }
+    const verdict = event.target.closest("#side details.point > summary");
+    if (verdict) light(verdict.parentElement.id.replace(/^point-/, ""));
     const button = event.target.closest("#chat button[name], #side button[name]");
     if (!button) return;
     event.preventDefault();
@@ -122,9 +132,23 @@
     spoken = done;
   }
 
+  let messages = 0;
+  let card = "";
+
+  /* A new message is scrolled to, and a new scorecard is shown from its top. */
+  function follow(log) {
+    const count = log.querySelectorAll(".message-row").length;
+    if (count > messages) log.scrollTo({ top: log.scrollHeight, behavior: calm() ? "auto" : "smooth" });
+    messages = count;
+    const shown = find("#side .score")?.textContent || "";
+    if (shown && shown !== card) find("#side").scrollTo({ top: 0 });
+    card = shown;
+  }
+
   function settle() {
     const log = find("#chat [role=log]");
     if (log) {
+      follow(log);
       if (log.getAttribute("aria-live") !== "off") log.setAttribute("aria-live", "off");
       for (const [kind, name] of [["user", "You"], ["bot", "Coach"]])
         for (const message of log.querySelectorAll(`[data-testid=${kind}]`))

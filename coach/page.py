@@ -17,7 +17,7 @@ from coach.coach import CoachStatus
 from coach.events import Source
 from coach.knowledge import Entry, Reference
 from coach.sentences import split_sentences
-from coach.view import Light, Said
+from coach.view import Light, Mode, Said, View
 
 LATEX_DELIMITERS = [
     {"left": "$$", "right": "$$", "display": True},
@@ -137,15 +137,19 @@ def chat(said: Sequence[Said]) -> list[dict[str, Any]]:
     ]
 
 
-def _button(name: str, value: object, label: str, classes: str = "") -> str:
+def button(name: str, value: object, label: str, classes: str = "") -> str:
+    """A control inside a text; `label` is HTML that is escaped already."""
     kind = f' class="{classes}"' if classes else ""
     return f'<button type="button"{kind} name="{name}" value="{value}">{label}</button>'
 
 
 def _content(message: Said, number: int, latest: bool) -> str:
     if message.speaker == "user":
-        edit = "" if message.practice or message.before is None else _button("edit", number, "Edit", "edit")
+        edit = "" if message.practice or message.before is None else button("edit", number, "Edit", "edit")
         return f'<div class="mine"><div class="words">{lit(message.text, message.lights)}</div>{edit}</div>'
+    if message.kind == "question":
+        what, _, question = message.text.partition("\n\n")
+        return f'<p class="what">{escaped(what)}</p>\n\n<div class="task">\n\n{safe(question)}\n\n</div>'
     parts = [cited(message.text, message.sources, number)] if message.text else []
     if message.note:
         kind = "note waiting" if message.waiting else "note failed" if message.failed else "note"
@@ -153,7 +157,7 @@ def _content(message: Said, number: int, latest: bool) -> str:
     if not message.waiting:
         parts.append(_row(*_actions(message, number, latest)))
         if latest and message.suggestions:
-            offers = "".join(_button("suggest", n, escaped(q)) for n, q in enumerate(message.suggestions))
+            offers = "".join(button("suggest", n, escaped(q)) for n, q in enumerate(message.suggestions))
             parts.append(f'<div class="offers">{offers}</div>')
     return "\n\n".join(parts)
 
@@ -161,12 +165,13 @@ def _content(message: Said, number: int, latest: bool) -> str:
 def _actions(message: Said, number: int, latest: bool) -> list[str]:
     actions = []
     if message.text:
-        actions.append(_button("copy", number, "Copy"))
+        actions.append(button("copy", number, "Copy"))
     if latest and (message.before is not None):
-        actions.append(_button("retry", number, "Try again"))
+        actions.append(button("retry", number, "Try again"))
     if message.sources:
-        actions.append(_button("sources", number, "Sources"))
-        actions.append(_button("quiz", number, "Quiz me on this"))
+        actions.append(button("sources", number, "Sources"))
+        if not message.practice:
+            actions.append(button("quiz", number, "Quiz me on this"))
     return actions
 
 
@@ -174,15 +179,21 @@ def _row(*buttons: str) -> str:
     return f'<div class="row">{"".join(buttons)}</div>' if buttons else ""
 
 
-def source_panel(message: Said | None, number: int) -> str:
-    """The sources of one answer: each with its question, the passages used, references, and the whole answer folded."""
+def source_panel(message: Said | None, number: int, back: bool = False) -> str:
+    """The sources of one answer: each with its question, the passages used, references, and the whole answer folded.
+
+    In practice a way `back` to the scorecard is offered instead of a quiz.
+    """
     if message is None or not message.sources:
         return (
             '## Sources\n\n<p class="quiet">What an answer stands on appears here. '
             "A click on a number in the text opens it at the sentence that was used.</p>"
         )
     cards = [_card(source, n, number) for n, source in enumerate(message.sources, 1)]
-    return "## Sources\n\n" + "\n\n".join(cards) + f"\n\n{_button('quiz', number, 'Quiz me on this', 'wide')}"
+    onward = (
+        button("back", 0, "Back to the exercise", "wide") if back else button("quiz", number, "Quiz me on this", "wide")
+    )
+    return "## Sources\n\n" + "\n\n".join(cards) + f"\n\n{onward}"
 
 
 def _card(source: Source, n: int, message: int) -> str:
@@ -254,10 +265,27 @@ def state_words(report: dict[str, Any], indent: str = "") -> str:
     return "\n".join(lines)
 
 
-WELCOME = (
-    "<h2>Get ready for deep-learning interviews</h2>"
-    "<p>Ask me anything about deep learning, or let me ask you; nothing you type or say leaves this machine.</p>"
-)
+WELCOME: dict[Mode, str] = {
+    "ask": (
+        "<h2>Get ready for deep-learning interviews</h2>"
+        "<p>Ask me anything about deep learning, or let me ask you; nothing you type or say leaves this machine.</p>"
+    ),
+    "practise": (
+        "<h2>Practise one question at a time</h2>"
+        "<p>Answer as you would in an interview. You see at once which points you made, which are missing, and what to "
+        "say next time; nothing you type or say leaves this machine.</p>"
+    ),
+}
+
+
+def fold_label(view: View) -> str:
+    """What the folded panel holds, for narrow screens."""
+    if view.opened is not None:
+        return f"Sources ({len(view.said[view.opened].sources)})"
+    if view.card is None:
+        return "The exercise"
+    card = view.card.graded.scorecard
+    return "Scorecard: not graded" if card is None else f"Scorecard: {card.score:.1f} of 10"
 
 
 def status_words(status: CoachStatus) -> str:

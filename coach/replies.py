@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -15,21 +16,27 @@ PATIENCE = 0.5  # seconds after which an update comes though nothing happened, s
 GRACE = 3.0  # seconds that a stopped reply may take to end by itself before it is left to end alone
 
 
+@dataclass
+class Reply:
+    """A reply under way: `stop` asks it to end; `discarded` says that its visitor has cleared the page meanwhile."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    discarded: bool = False
+
+
 class Replies:
     """Which visitors are being answered, by the page's own key for a visitor; holds no words."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[str, threading.Event] = {}
+        self._running: dict[str, Reply] = {}
 
-    def begin(self, visitor: str) -> threading.Event | None:
-        """The stop event of a new reply, or None while one is under way for this visitor."""
+    def begin(self, visitor: str) -> Reply | None:
+        """A new reply, or None while one is under way for this visitor."""
         with self._lock:
             if visitor in self._running:
                 return None
-            stop = threading.Event()
-            self._running[visitor] = stop
-            return stop
+            return self._running.setdefault(visitor, Reply())
 
     def under_way(self, visitor: str) -> bool:
         """Whether the visitor is being answered right now."""
@@ -40,14 +47,24 @@ class Replies:
         """Ask the visitor's reply to end, if there is one."""
         with self._lock:
             if visitor in self._running:
-                self._running[visitor].set()
+                self._running[visitor].stop.set()
+
+    def discard(self, visitor: str) -> bool:
+        """Ask the visitor's reply to end with an empty page; False when there is none."""
+        with self._lock:
+            reply = self._running.get(visitor)
+            if reply is None:
+                return False
+            reply.discarded = True
+            reply.stop.set()
+            return True
 
     def end(self, visitor: str) -> None:
         """Forget the visitor's reply, and stop whatever still works on it."""
         with self._lock:
-            stop = self._running.pop(visitor, None)
-        if stop is not None:
-            stop.set()
+            reply = self._running.pop(visitor, None)
+        if reply is not None:
+            reply.stop.set()
 
 
 class _End(Generic[Item]):

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
-from coach.session import Exchange, Session
+from coach.grading import Scorecard
+from coach.session import Attempt, Exchange, Session
 
 Speaker = Literal["user", "assistant"]
 Mode = Literal["ask", "practise"]
+Kind = Literal["words", "answer", "question", "spoken"]  # an answer to be graded, a question put, a text to hear
 
 _ENDINGS = {"length": "The reply reached its greatest length and was cut off here.", "cancelled": "Stopped."}
 
@@ -22,6 +24,16 @@ class Light:
     start: int
     end: int
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A scorecard beside the chat: of which `answer`, and an earlier one to compare it with (`change` since when)."""
+
+    graded: Graded
+    answer: str
+    previous: Scorecard | None = None
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Said:
     waiting: bool = False
     failed: bool = False
     practice: bool = False
+    kind: Kind = "words"
     lights: tuple[Light, ...] = ()
     before: Session | None = None
 
@@ -62,22 +75,43 @@ class Said:
 
 @dataclass(frozen=True)
 class View:
-    """One visitor's page. `opened` is the message whose sources are shown, `editing` the question being changed."""
+    """One visitor's page. `opened` is the message whose sources are shown, `editing` the question being changed.
+
+    `card` is the scorecard shown in practice, `contested` the key point that the candidate says they made.
+    """
 
     session: Session = field(default_factory=Session)
     said: tuple[Said, ...] = ()
     mode: Mode = "ask"
     opened: int | None = None
     editing: int | None = None
-    graded: Graded | None = None
+    card: Card | None = None
+    contested: str = ""
+
+    @property
+    def answering(self) -> bool:
+        """Whether what is typed now answers a question of the coach."""
+        return self.mode == "practise" and self.session.exercise is not None
 
     def sent(self, text: str, note: str = "Looking it up") -> View:
         """With a user's message and the coach's, which is being written; an edited one replaces all that followed."""
         view = self if self.editing is None else self.back_to(self.editing)
-        practice = view.mode == "practise" and view.session.exercise is not None
-        asked = Said("user", text, before=view.session, practice=practice)
-        reply = Said("assistant", note=note, waiting=True, before=view.session, practice=practice)
-        return replace(view, said=(*view.said, asked, reply), opened=None, editing=None)
+        kind: Kind = "answer" if view.answering else "words"
+        asked = Said("user", text, before=view.session, practice=view.answering, kind=kind)
+        note = "Reading your answer" if view.answering else note
+        reply = Said("assistant", note=note, waiting=True, before=view.session, practice=view.answering)
+        return replace(view, said=(*view.said, asked, reply), opened=None, editing=None, contested="")
+
+    def objected(self, text: str) -> View:
+        """With the coach's message being written on something else than a new message; `text` is what it is about."""
+        asked = (Said("user", text, practice=True),) if text else ()
+        note = "Judging it again" if text else "Rewriting your answer"
+        reply = Said("assistant", note=note, waiting=True, practice=True)
+        return replace(self, said=(*self.said, *asked, reply), opened=None, editing=None, contested="")
+
+    def resting_on(self, source: Source) -> View:
+        """With the coach's message citing a source from its start, as feedback does."""
+        return self._with_last(replace(self.said[-1], sources=(source,)))
 
     def heard(self, events: Iterable[Event]) -> View:
         """With what the coach said meanwhile."""
@@ -88,10 +122,24 @@ class View:
                 case SourcesFound():
                     view = replace(view, opened=len(view.said) - 1)
                 case Graded():
-                    view = replace(view, graded=event)
+                    view = view._graded(event)
                 case Finished(session):
                     view = replace(view, session=session)
         return view
+
+    def _graded(self, graded: Graded) -> View:
+        """With a scorecard, compared with the last one of the same question, and its evidence lit in the answer."""
+        number = max((n for n, said in enumerate(self.said) if said.kind == "answer"), default=None)
+        if number is None:
+            return replace(self, card=Card(graded, ""), opened=None)
+        answer = self.said[number].text
+        if number < len(self.said) - 2 and self.card is not None:  # judged again, after an objection
+            card = Card(graded, answer, self.card.graded.scorecard, "after your objection")
+        else:
+            earlier = _last_graded(self.said[-2].before)
+            card = Card(graded, answer, earlier.scorecard if earlier else None, "since your last answer")
+        lit = replace(self.said[number], lights=_lights(answer, graded.scorecard))
+        return replace(self, card=card, opened=None, said=(*self.said[:number], lit, *self.said[number + 1 :]))
 
     def ended(self) -> View:
         """After the reply's last event; one that was stopped before it could finish keeps what was said."""
@@ -108,19 +156,47 @@ class View:
         """With the reply ended by an error, told where it happened."""
         return self._with_last(replace(self.said[-1], waiting=False, failed=True, note=message))
 
-    def added(self, text: str) -> View:
+    def added(self, text: str, kind: Kind = "words") -> View:
         """With something more said by the coach, such as a question to answer."""
-        return replace(self, said=(*self.said, Said("assistant", text, practice=self.mode == "practise")))
+        return replace(self, said=(*self.said, Said("assistant", text, practice=self.answering, kind=kind)))
+
+    def refused(self, message: str) -> View:
+        """With an error told in a message of its own."""
+        return replace(self, said=(*self.said, Said("assistant", note=message, failed=True)))
 
     def back_to(self, number: int) -> View:
-        """As it was before the question with this number, exercises aside; raises `IndexError` when there is none."""
+        """As it was before the message with this number; exercises stay when it was a question in Ask.
+
+        Raises `IndexError` when the message is none that can be sent again.
+        """
         asked = self.said[number]
         if asked.before is None:
-            raise IndexError(f"Message {number} is not a question that can be asked again.")
-        session = replace(self.session, exchanges=asked.before.exchanges)
-        if asked.practice:
-            session = asked.before
-        return replace(self, session=session, said=self.said[:number], opened=None, editing=None)
+            raise IndexError(f"Message {number} is not one that can be sent again.")
+        session = asked.before if asked.practice else replace(self.session, exchanges=asked.before.exchanges)
+        return replace(self, session=session, said=self.said[:number], opened=None, editing=None, contested="")
 
     def _with_last(self, message: Said) -> View:
         return replace(self, said=(*self.said[:-1], message))
+
+
+def _last_graded(session: Session | None) -> Attempt | None:
+    """The latest graded attempt at the question that a session is at."""
+    exercise = session.exercise if session else None
+    if exercise is None:
+        return None
+    same = [a for a in exercise.attempts if a.scorecard is not None and a.follow_up == exercise.follow_up]
+    return same[-1] if same else None
+
+
+def _lights(answer: str, card: Scorecard | None) -> tuple[Light, ...]:
+    """Where the evidence of a scorecard stands in the answer."""
+    if card is None:
+        return ()
+    named = [(verdict.key_point.id, verdict.evidence) for verdict in card.verdicts]
+    named += [(f"flag-{n}", flag.evidence) for n, flag in enumerate(card.misconceptions, 1)]
+    found = []
+    for name, evidence in named:
+        at = answer.find(evidence) if evidence else -1
+        if at >= 0:
+            found.append(Light(at, at + len(evidence), (name,)))
+    return tuple(found)

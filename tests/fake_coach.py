@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from coach.coach import CoachStatus
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
 from coach.errors import CoachError, ModelError
-from coach.events import Event, Finished, Progress, Source, SourcesFound, Suggestions, Text
+from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
+from coach.grading import Flag, Scorecard, Verdict
 from coach.knowledge import Entry, load_entries
 from coach.llm import FinishReason
 from coach.sentences import split_sentences
-from coach.session import Exchange, Session
+from coach.session import Attempt, Exchange, Exercise, Session
 
 
 class FakeCoach:
@@ -74,3 +76,98 @@ class FakeCoach:
         ids = tuple(entry.id for entry in found)
         exchange = Exchange(text, said, ids, offers)
         yield Finished(session.asked(exchange), said, ids, True, finish, 0.01, took)
+
+    # Practise: each sentence stands for one key point in turn; one with "never" in it is a false statement.
+
+    def begin(
+        self,
+        session: Session,
+        entry: str | None = None,
+        topic: str | None = None,
+        difficulty: int | None = None,
+        realistic: bool = False,
+    ) -> Session:
+        wanted = [e for e in self.entries if e.id == (entry or "dropout") and topic in (None, e.topic)]
+        if not wanted:
+            raise CoachError("There is no question of that topic and level; choose another topic or any level.")
+        session = replace(session, style="realistic" if realistic else "coached")
+        return session.practising(Exercise(wanted[0].id, wanted[0].question))
+
+    def grade(self, session: Session, text: str) -> Scorecard:
+        assert session.exercise is not None
+        points = self.entry(session.exercise.entry).key_points
+        sentences = split_sentences(text, loose=True)
+        states = [("covered", 0.95), ("partial", 0.5), ("missed", 0.04), ("unsure", 0.45)]
+        verdicts = []
+        for n, point in enumerate(points):
+            state, share = states[n % 4] if n < len(sentences) else ("missed", 0.03)
+            verdicts.append(Verdict(point, state, share, sentences[n] if n < min(2, len(sentences)) else ""))  # type: ignore[arg-type]
+        false = [s for s in sentences if "never" in s]
+        fix = "A new dropout mask is drawn at every forward pass with probability $p$."
+        return Scorecard(tuple(verdicts), tuple(Flag("The mask is fixed.", fix, s, 0.9) for s in false))
+
+    def respond(self, session: Session, text: str, stop: threading.Event | None = None) -> Iterator[Event]:
+        stop = stop or threading.Event()
+        if text.endswith("?"):
+            yield from self.ask(session, text, stop)
+            return
+        if "break" in text:
+            attempt = Attempt(text, None, "The model ran out of memory.")
+            yield Graded(None, attempt.failure)
+            yield Finished(session.attempted(attempt), "", (), True, "stop", 0.1, 0.1)
+            return
+        card = self.grade(session, text)
+        session = session.attempted(Attempt(text, card))
+        if session.style == "realistic":
+            said = "Noted. What changes at inference?"
+            yield Text(said, True)
+            yield Finished(session, said, (), True, "stop", 0.1, 0.1)
+            return
+        yield Graded(card)
+        said = "You named the random mask. What is missing is the rescaling [dropout]."
+        yield Text(said, True)
+        stop.wait(self.pause)
+        yield Text("\n\n**Follow-up:** What changes at inference?", True)
+        yield Finished(session, said, ("dropout",), True, "stop", 0.1, 0.1)
+
+    def hint(self, session: Session) -> tuple[Session, str]:
+        session = session.hinted()
+        assert session.exercise is not None
+        return session, f"Hint {session.exercise.hints}: think of what happens at inference."
+
+    def model_answer(self, session: Session, spoken: bool = False) -> str:
+        assert session.exercise is not None
+        entry = self.entry(session.exercise.entry)
+        return entry.spoken if spoken else entry.answer
+
+    def contest(
+        self, session: Session, key_point_id: str, sentence: str, stop: threading.Event | None = None
+    ) -> Iterator[Event]:
+        assert session.exercise is not None
+        assert session.exercise.last is not None
+        last = session.exercise.last
+        assert last.scorecard is not None
+        verdicts = tuple(
+            Verdict(v.key_point, "covered", 0.9, sentence) if v.key_point.id == key_point_id else v
+            for v in last.scorecard.verdicts
+        )
+        card = replace(last.scorecard, verdicts=verdicts)
+        yield Progress("Judging the point again")
+        yield Graded(card)
+        yield Text("You are right: that sentence makes the point.", True)
+        yield Finished(session.reattempted(replace(last, scorecard=card)), "", (), True, "stop", 0.1, 0.1)
+
+    def rewrite(self, session: Session, stop: threading.Event | None = None) -> Iterator[Event]:
+        yield Text("I would say: dropout zeroes activations at random.\n\n", False)
+        yield Text("~~It drops~~ **It zeroes** activations at random *(makes: random zeroing)*.", False)
+        yield Finished(session, "", (), True, "stop", 0.1, 0.1)
+
+    def again(self, session: Session, key_point_id: str = "") -> Session:
+        assert session.exercise is not None
+        return session.again(self.entry(session.exercise.entry).question, key_point_id)
+
+    def follow_up(self, session: Session) -> Session:
+        return session.follow_up_asked("What changes at inference?")
+
+    def finish(self, session: Session) -> tuple[Session, str]:
+        return session.stopped(), "**Report.** You practised one question."
