@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from coach.options import add_arguments, settings_of
 from coach.retrieval import SearchResult
 from coach.session import Session
 
-MIN_HITS = 5  # search lists at least this many entries, answerable or not
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
 def search_record(found: SearchResult) -> dict[str, Any]:
@@ -66,32 +68,31 @@ def _turns(record: dict[str, Any]) -> list[str]:
     turns = record["turns"]
     if not isinstance(turns, list) or not turns or not all(isinstance(t, str) and t.strip() for t in turns):
         raise InputError('"turns" must be a list of texts, none empty; the last one is answered.')
-    return turns
+    return [batch.readable(turn) for turn in turns]
 
 
 def _lines(path: str) -> Iterator[str]:
-    if path == "-":
-        yield from sys.stdin
-        return
+    """The lines of a file or of standard input, opened at once; raises `InputError`."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            yield from file
-    except OSError as error:
-        raise InputError(f"{path!r} cannot be read ({error.strerror}); name a file of JSON lines.") from error
+        file = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - read to the end of the run
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path!r} cannot be read ({error}); name a file of JSON lines.") from error
+    return (line.decode("utf-8", "replace") for line in file)
 
 
-def _run_batch(path: str, work: Callable[[dict[str, Any]], dict[str, Any]], out: TextIO) -> int:
-    for result in batch.run(_lines(path), work):
+def _run_batch(lines: Iterator[str], work: Callable[[dict[str, Any]], dict[str, Any]], out: TextIO) -> int:
+    for result in batch.run(lines, work):
         batch.write(result, out)
     return 0
 
 
 def _search(args: argparse.Namespace, out: TextIO) -> int:
+    question, lines = _asked(args)
     coach = Coach.load(settings_of(args, model="none"))
     coach.wait_ready()
-    if args.batch:
-        return _run_batch(args.batch, lambda r: search_record(coach.index.search(batch.text_field(r, "question"))), out)
-    found = coach.index.search(_question(args))
+    if lines is not None:
+        return _run_batch(lines, lambda r: search_record(coach.index.search(batch.text_field(r, "question"))), out)
+    found = coach.index.search(question)
     if args.json:
         batch.write(search_record(found), out)
         return 0
@@ -102,22 +103,25 @@ def _search(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def _ask(args: argparse.Namespace, out: TextIO) -> int:
+    question, lines = _asked(args)
     coach = Coach.load(settings_of(args))
     coach.wait_ready(model=True)
-    if args.batch:
-        return _run_batch(args.batch, lambda r: ask_record(_ask_all(coach, _turns(r))), out)
+    if lines is not None:
+        return _run_batch(lines, lambda r: ask_record(_ask_all(coach, _turns(r))), out)
     if args.json:
-        batch.write(ask_record(_answered(coach, Session(), _question(args))), out)
+        batch.write(ask_record(_answered(coach, Session(), question)), out)
         return 0
-    _show(coach, Session(), _question(args), out)
+    _show(coach, Session(), question, out)
     return 0
 
 
-def _question(args: argparse.Namespace) -> str:
-    text = " ".join(args.question).strip()
-    if not text:
-        raise InputError("There is no question; write one after the command, or use --batch FILE.")
-    return text
+def _asked(args: argparse.Namespace) -> tuple[str, Iterator[str] | None]:
+    """The question, or the lines of a batch; looked at before anything is loaded. Raises `InputError`."""
+    text = batch.readable(" ".join(args.question)).strip()
+    if bool(text) == bool(args.batch):
+        got = "a question and --batch" if text else "neither a question nor --batch FILE"
+        raise InputError(f"There is {got}; give one of the two.")
+    return text, _lines(args.batch) if args.batch else None
 
 
 def _show(coach: Coach, session: Session, text: str, out: TextIO) -> Session:
@@ -206,8 +210,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 done, 1 an error that is explained, 2 wrong usage)."""
+    """Run one command; returns the exit status (0 done, 1 an error that is explained, 2 wrong usage, 130 Ctrl-C)."""
     args = _parser().parse_args(argv)
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            # JSON is UTF-8 wherever it is written; text that a terminal cannot show must not end the answer.
+            stream.reconfigure(encoding="utf-8" if args.json or _batched(args) else None, errors="replace")
     out = sys.stdout
     # Whatever a library prints belongs to standard error: standard output carries results alone.
     with contextlib.redirect_stdout(sys.stderr):
@@ -220,7 +228,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except BrokenPipeError:
+            # The reader has gone: what is still buffered goes nowhere, so that closing does not fail once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
             return 1
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+
+def _batched(args: argparse.Namespace) -> bool:
+    return bool(getattr(args, "batch", None))
 
 
 if __name__ == "__main__":
