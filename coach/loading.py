@@ -68,26 +68,42 @@ def load(settings: Settings, progress: Progress | None = None) -> Loaded:
     try:
         source, title = _source(settings, device, report)
         model, quantisation = _model(source, settings, device)
-        tokens = ChatTokens.load(_tokenizer(source))
+        tokenizer = _tokenizer(source)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise ModelError(
             f"The memory of {device} is too small for {settings.model}: {error}. "
             "Choose a smaller model (--model small), or another device (--device cpu)."
         ) from error
+    loaded = prepared(model, tokenizer, device, settings.context, title, str(source), quantisation, began)
+    report(1.0, "The language model is ready")
+    return loaded
+
+
+def prepared(
+    model: Any,
+    tokenizer: Any,
+    device: torch.device,
+    context: int,
+    title: str,
+    source: str,
+    quantisation: str,
+    began: float,
+) -> Loaded:
+    """A loaded model with its tokenizer, described; `began` is when loading began, on the monotonic clock."""
+    tokens = ChatTokens.load(tokenizer)
     config = model.config.get_text_config()
-    limit = int(getattr(config, "max_position_embeddings", None) or settings.context)
+    limit = int(getattr(config, "max_position_embeddings", None) or context)
     description = Description(
         name=title,
-        source=str(source),
+        source=source,
         device=_device_name(device),
         dtype=str(model.dtype).removeprefix("torch."),
         quantisation=quantisation,
-        context=min(settings.context, limit),
+        context=min(context, limit),
         load_seconds=time.monotonic() - began,
         parameters=_parameters(model),
     )
-    report(1.0, "The language model is ready")
-    return Loaded(model, tokens, _ends(model, tokens), device, _sharable(model, settings.context), description)
+    return Loaded(model, tokens, _ends(model, tokens), device, _sharable(model, context), description)
 
 
 def _ignore(_share: float, _what: str) -> None:
