@@ -42,6 +42,7 @@ REPLY = (
 
 def needs_care(text: str) -> bool:
     """Whether someone writes of despair or self-harm, about themselves."""
+    text = " ".join(text.replace("’", "'").split())
     for match in _DISTRESS.finditer(text):
         around = text[max(0, match.start() - 60) : match.end() + 60]
         if _FIRST_PERSON.search(around) and not _OF_MACHINES.search(around):
