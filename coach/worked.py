@@ -43,7 +43,7 @@ _GIVEN = re.compile(r"\b(?:strides?|pad(?:ding|ded)|dilation)\s*(?:of|is|=|:|by|
 _SAME = re.compile(r"\bsame['\"]?[- ]padd|\bpadd(?:ing|ed)\s*(?:=|is|:)?\s*['\"]?same\b", re.IGNORECASE)
 _POOLING = re.compile(r"\bpool(?:ing|ed)?\b", re.IGNORECASE)
 _INPUT = re.compile(
-    rf"{_PAIR}|(?:\b(?:inputs?|images?)(?:\s+(?:size|width))?{_IS}|\b[nwi]\s*=\s*){_WHOLE}", re.IGNORECASE
+    rf"{_PAIR}|(?:\b(?:inputs?|images?)(?:\s+(?:size|width))?{_IS}|\b[nwi]\s*=\s*){_WHOLE}(?!{_BY}\d)", re.IGNORECASE
 )
 _IMAGE_AFTER = re.compile(
     r"\s*(?:[a-z-]+\s+)?(?:images?|inputs?|pictures?|photos?|frames?|(?:feature\s+)?maps?)\b", re.I
