@@ -13,10 +13,11 @@ import numpy as np
 
 from coach.audio import HOP, SAMPLE_RATE, Samples, Span, energies, read_audio, resampled, speech_spans
 from coach.config import Device, Settings
-from coach.delivery import delivery
+from coach.delivery import delivery, is_filler
 from coach.errors import AudioError
+from coach.pronunciation import SoundIndex, sounds
 from coach.terms import NEAR, Candidate, Lexicon
-from coach.transcript import Transcript, Word
+from coach.transcript import Transcript, Word, bare
 
 # What the prompt is for: Whisper keeps fillers and spellings that it has seen just before, and drops those it has not.
 FILLER_LEAD = "Umm, let me think, uh, so, um..."
@@ -29,10 +30,13 @@ PROMPT_TOKENS = 200  # Whisper takes 223 tokens of prompt at most
 WINDOW_SECONDS = 28.0  # Whisper hears 30 s at a time
 KEPT_SILENCE = 0.6  # seconds of a longer silence that the recogniser hears; it stretches words over long ones
 TEMPERATURES = (0.0, 0.2, 0.4)
-# Whisper's own thresholds (Radford et al. 2022, section 4.5).
-REPETITIVE = 2.4  # compression ratio above which a text repeats itself
-UNLIKELY = -1.0  # mean log-probability below which a text is a guess
-NO_SPEECH = 0.6
+REPETITIVE = 2.4  # compression ratio above which a text repeats itself (Radford et al. 2022, section 4.5)
+# With the prompt, 40 recordings of real and game voices scored above −0.9 in mean log-probability at a no-speech
+# probability below 0.25, apart from two cries; 45 noises and pieces of music scored below −1.0 or far above 0.25.
+UNLIKELY = -1.0
+DOUBTFUL, NO_SPEECH = -0.8, 0.25
+SHORT_FRAMES = 400  # hundredths of a second under which a text is checked for being an echo of the prompt
+ECHO_DISTANCE = 0.4  # in sound, between the text and what is heard without the prompt
 # Putting in a term that sounds like what was written, in log-probability; dev recordings of benchmarks/speech.py.
 TOKENS_AFTER = 6  # tokens after a change whose probability counts too
 LONG_TERM = 10  # sounds
@@ -201,8 +205,8 @@ class Whisper:
         frames = min(features.shape[-1], self._model.feature_extractor.nb_max_frames)
         encoded = self._model.encode(pad_or_trim(features[:, :frames]))
         heard = Heard(self._model, encoded, [*self._prompt(terms), *self._tokenizer.sot_sequence], frames)
-        tokens = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps])
-        if not tokens:
+        tokens, _ = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps])
+        if not tokens or (frames < SHORT_FRAMES and self._echoes(encoded, tokens, heard.start)):
             return []
         tokens, alignment = self._repaired(heard, tokens, lexicon)
         words = _timed(self._tokenizer, tokens, alignment, self._model.tokens_per_second)
@@ -236,9 +240,10 @@ class Whisper:
             tokens = [*tokens[:a], *new, *tokens[b:]]
         return tokens, heard.align(tokens)
 
-    def _decode(self, encoded: Any, prompt: list[int]) -> list[int]:
-        """The tokens of the best text, or none when the model itself says that there is no speech."""
-        best: tuple[float, list[int]] = (-np.inf, [])
+    def _decode(self, encoded: Any, prompt: list[int]) -> tuple[list[int], float]:
+        """The tokens of the best text and their mean log-probability; none when they are a guess on no speech."""
+        best: tuple[list[int], float] = ([], -np.inf)
+        no_speech = 0.0
         for temperature in TEMPERATURES:
             options = (
                 {"beam_size": self._beam}
@@ -248,17 +253,27 @@ class Whisper:
             result = self._model.model.generate(
                 encoded, [prompt], return_scores=True, return_no_speech_prob=True, **options
             )[0]
+            no_speech = result.no_speech_prob
             tokens = [token for token in result.sequences_ids[0] if token < self._tokenizer.eot]
             score = result.scores[0] * len(tokens) / (len(tokens) + 1)
-            if result.no_speech_prob > NO_SPEECH and score < UNLIKELY:
-                return []
             text = self._tokenizer.decode(tokens).encode()
             repetitive = len(text) / max(1, len(zlib.compress(text))) > REPETITIVE
-            if not repetitive and score > best[0]:
-                best = (score, tokens)
-            if not repetitive and score >= UNLIKELY:
+            if not repetitive and score > best[1]:
+                best = (tokens, score)
+            if (not repetitive and score >= UNLIKELY) or (no_speech > NO_SPEECH and score < DOUBTFUL):
                 break
-        return best[1]
+        invented = best[1] < UNLIKELY or (best[1] < DOUBTFUL and no_speech > NO_SPEECH)
+        return ([], best[1]) if invented else best
+
+    def _echoes(self, encoded: Any, tokens: list[int], prompt: list[int]) -> bool:
+        """Whether a short text is only the prompt's words and sounds unlike what is heard without the prompt."""
+        text = self._tokenizer.decode(tokens)
+        said = {bare(word) for word in text.split() if not is_filler(word)}
+        if said - {bare(word) for word in self._tokenizer.decode(prompt).split()}:
+            return False
+        plain, _ = self._decode(encoded, [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps])
+        heard = self._tokenizer.decode(plain)
+        return not heard.strip() or float(SoundIndex((sounds(text),)).distances(sounds(heard))[0]) > ECHO_DISTANCE
 
 
 def _timed(tokenizer: Any, tokens: list[int], alignment: Any, tokens_per_second: int) -> list[Word]:

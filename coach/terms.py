@@ -129,7 +129,7 @@ class Lexicon:
         return folded(term) in self.expected
 
     def candidates(self, words: Sequence[str]) -> tuple[Candidate, ...]:
-        """Terms that sound like one to four neighbouring words which are no term themselves, the nearest for each span."""
+        """Terms that sound like one to four neighbouring words which are no term themselves."""
         found: list[Candidate] = []
         for first in range(len(words)):
             for last in range(first + 1, min(first + LONGEST_SPAN, len(words)) + 1):
