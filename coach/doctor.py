@@ -75,7 +75,9 @@ def _index(coach: Coach) -> dict[str, Any]:
 def _model(coach: Coach) -> dict[str, Any]:
     llm = coach.llm
     if llm is None:
-        return {"state": coach.status.message}
+        status = coach.status
+        # The message is about the first part that is not ready; it is the model's once the index is.
+        return {"state": status.message if status.encoder == "ready" else status.model}
     describe = getattr(llm, "describe", None)
     if describe is None:
         return {"state": "ready", "name": llm.name}
