@@ -1,29 +1,45 @@
 """How right and how fast is the spoken side: words, terms, fillers, pauses, rate, time and memory.
 
-    python benchmarks/speech.py [--split dev|test] [--only SUBSTRING] [--json]
+    python benchmarks/speech.py [--split dev|test] [--terms entry|general|plain] [--only WORDS] [--show] [--json]
+    python benchmarks/speech.py --hostile        silence, noise, music, coughs: nothing may be written
+    python benchmarks/speech.py --speed          seconds for answers of 15 and 60 seconds, and memory
 
 Recordings are made on the fly from `benchmarks/data/speech.jsonl` with Piper, espeak-ng and flite (voices that are not
-installed are left out and counted). In a text, `[1.4]` is a silence of that many seconds and `[um]` a filler that is
-synthesised apart; everything else is spoken as written. Thresholds were chosen on `dev`; `test` has other texts,
-voices and speeds and was only measured.
+installed are left out and counted). `--terms entry` gives the recogniser the entry's terms, `general` only the general
+vocabulary, `plain` is faster-whisper as it comes. In a text, `[1.4]` is a silence of that many seconds and `[um]` a
+filler that is synthesised apart; everything else is spoken as written. Thresholds were chosen on `dev`; `test` has
+other texts, voices and speeds and was only measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
+import tomllib
 import wave
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from coach.audio import SAMPLE_RATE, Samples, Span, resampled
+from coach.config import BUILT_IN_KNOWLEDGE, settings_from
+from coach.delivery import Delivery, delivery, is_filler
+from coach.speech import Whisper, load_transcriber
+from coach.terms import folded, terms_in
 
 DATA = Path(__file__).parent / "data" / "speech.jsonl"
 MARK = re.compile(r"\[([^\]]+)\]")
@@ -165,3 +181,261 @@ def recordings(split: str, only: str = "") -> Iterator[Recording]:
         row = json.loads(line)
         if row["split"] == split and only in f"{row['id']} {row['voice']} {row['noise']}" and available(row["voice"]):
             yield build(row, number)
+
+
+def left_out(split: str) -> int:
+    rows = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+    return sum(row["split"] == split and not available(row["voice"]) for row in rows)
+
+
+def entry_terms(entry: str) -> tuple[str, ...]:
+    """The terms of an entry's question, answer, spoken form and key points; none when there is no such entry."""
+    path = BUILT_IN_KNOWLEDGE / f"{entry}.toml"
+    if not path.is_file():
+        return ()
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    return terms_in([data["question"], data["answer"], data["spoken"], *(k["text"] for k in data["key_points"])])
+
+
+def plain_words(text: str) -> list[str]:
+    """Words for comparison: lower case, hyphens as blanks, "-ise" as "-ize", every filler the same."""
+    words = [re.sub(r"[^a-z0-9']", "", word).strip("'") for word in folded(text).split()]
+    return ["<filler>" if is_filler(word) else word for word in words if word]
+
+
+def aligned(truth: Sequence[str], heard: Sequence[str]) -> tuple[int, list[tuple[int, int]]]:
+    """The word errors between two texts, and the index pairs of equal words in the alignment with the fewest."""
+    table = np.zeros((len(truth) + 1, len(heard) + 1), dtype=int)
+    table[:, 0], table[0, :] = np.arange(len(truth) + 1), np.arange(len(heard) + 1)
+    for i, word in enumerate(truth, 1):
+        for j, other in enumerate(heard, 1):
+            table[i, j] = min(table[i - 1, j - 1] + (word != other), table[i - 1, j] + 1, table[i, j - 1] + 1)
+    i, j, pairs = len(truth), len(heard), []
+    while i and j:
+        if table[i, j] == table[i - 1, j - 1] + (truth[i - 1] != heard[j - 1]):
+            i, j = i - 1, j - 1
+            if truth[i] == heard[j]:
+                pairs.append((i, j))
+        elif table[i, j] == table[i - 1, j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return int(table[-1, -1]), pairs
+
+
+def counted_terms(terms: Sequence[str], words: Sequence[str]) -> Counter[str]:
+    """How often each term stands among the words, plurals apart."""
+    text = f" {' '.join(words)} "
+    return Counter({term: text.count(f" {' '.join(plain_words(term))} ") for term in terms})
+
+
+def scored(recording: Recording, text: str, measured: Delivery | None) -> dict[str, float]:
+    """The counts of one recording that the figures are made of."""
+    truth, heard = plain_words(" ".join(recording.words)), plain_words(text)
+    errors, _ = aligned([w for w in truth if w != "<filler>"], [w for w in heard if w != "<filler>"])
+    _, pairs = aligned(truth, heard)
+    terms = terms_in([" ".join(recording.words)])
+    said, found = counted_terms(terms, truth), counted_terms(terms, heard)
+    counts: dict[str, float] = {
+        "words": sum(w != "<filler>" for w in truth),
+        "errors": errors,
+        "terms": sum(said.values()),
+        "terms_right": sum(min(count, found[term]) for term, count in said.items()),
+        "fillers": truth.count("<filler>"),
+        "fillers_heard": heard.count("<filler>"),
+        "fillers_right": sum(truth[i] == "<filler>" for i, _ in pairs),
+    }
+    if measured is not None:
+        counts["pauses"] = len(recording.pauses)
+        counts["pauses_heard"] = len(measured.pauses)
+        counts["pauses_right"] = sum(
+            any(p.start < t.end and p.end > t.start for p in measured.pauses) for t in recording.pauses
+        )
+        true_rate = 60 * len(recording.words) / recording.speech.seconds
+        counts["rate_error"] = abs(measured.words_per_minute / true_rate - 1)
+        placed = [
+            f
+            for f in measured.fillers
+            if any(f.start < t.end + 0.3 and f.end > t.start - 0.3 for t in recording.fillers)
+        ]
+        counts["fillers_placed"] = min(len(placed), len(recording.fillers))
+        counts["fillers_spliced"] = len(recording.fillers)
+    return counts
+
+
+def figures(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Shares and rates from counts."""
+    total = {key: sum(row.get(key, 0) for row in rows) for key in set().union(*rows)}
+
+    def share(part: str, whole: str) -> float:
+        return round(total[part] / max(1, total[whole]), 3)
+
+    result = {
+        "recordings": len(rows),
+        "word_error": share("errors", "words"),
+        "terms_right": share("terms_right", "terms"),
+        "filler_precision": share("fillers_right", "fillers_heard"),
+        "filler_recall": share("fillers_right", "fillers"),
+    }
+    if "pauses" in total:
+        result |= {
+            "pause_precision": share("pauses_right", "pauses_heard"),
+            "pause_recall": share("pauses_right", "pauses"),
+            "rate_error_mean": round(total["rate_error"] / len(rows), 4),
+            "rate_error_worst": round(max(row["rate_error"] for row in rows), 4),
+            "fillers_placed_within_0.3_s": share("fillers_placed", "fillers_spliced"),
+        }
+    return result
+
+
+def measure(args: argparse.Namespace, whisper: Whisper) -> dict[str, object]:
+    rows: list[tuple[Recording, dict[str, float]]] = []
+    seconds = busy = 0.0
+    for recording in recordings(args.split, args.only):
+        terms = entry_terms(recording.entry) if args.terms == "entry" else ()
+        start = time.perf_counter()
+        if args.terms == "plain":
+            pieces, _ = whisper.model.transcribe(recording.samples, language="en", word_timestamps=True)
+            text, measured = " ".join(piece.text for piece in pieces), None
+        else:
+            transcript = whisper.transcribe(recording.samples, SAMPLE_RATE, terms)
+            text, measured = transcript.text, delivery(transcript)
+        busy += time.perf_counter() - start
+        seconds += len(recording.samples) / SAMPLE_RATE
+        rows.append((recording, scored(recording, text, measured)))
+        if args.show:
+            print(
+                recording.id,
+                recording.voice,
+                recording.noise,
+                rows[-1][1],
+                f"\n  {' '.join(recording.words)}\n  {text}",
+            )
+    groups: dict[str, Callable[[Recording], bool]] = {
+        "clean": lambda r: not r.noise,
+        "noise": lambda r: bool(r.noise),
+        **{
+            f"clean, {engine}": (lambda r, e=engine: not r.noise and r.voice.startswith(e))
+            for engine in ("piper", "espeak", "flite")
+        },
+    }
+    chosen = {name: [counts for recording, counts in rows if test(recording)] for name, test in groups.items()}
+    return {
+        "split": args.split,
+        "terms": args.terms,
+        "left_out": left_out(args.split),
+        **{name: figures(counts) for name, counts in chosen.items() if counts},
+        "real_time_factor": round(busy / max(seconds, 1), 3),
+    }
+
+
+def bursts(seed: int, kind: str) -> Samples:
+    """Eight seconds with coughs (two noisy bursts with a voiced end) or key strokes."""
+    rng = np.random.default_rng(seed)
+    samples = 1e-3 * noise("pink", 8 * SAMPLE_RATE, seed)
+    starts = (1.0, 1.45, 4.0, 4.4, 4.8) if kind == "cough" else np.sort(rng.uniform(0.3, 7.3, 25))
+    for start in starts:
+        length = int((0.3 if kind == "cough" else 0.05) * SAMPLE_RATE)
+        t = np.arange(length) / SAMPLE_RATE
+        burst = rng.standard_normal(length)
+        if kind == "cough":
+            spectrum, f = np.fft.rfft(burst), np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
+            spectrum *= np.exp(-(((f - 500) / 400) ** 2)) + 0.6 * np.exp(-(((f - 1500) / 600) ** 2)) + 0.2
+            burst = np.fft.irfft(spectrum, length)
+            burst = 0.4 * burst / np.abs(burst).max() * np.where(t < 0.03, t / 0.03, np.exp(-(t - 0.03) / 0.06))
+            burst += 0.05 * np.sign(np.sin(2 * np.pi * 140 * t)) * (t > 0.15) * np.exp(-np.maximum(t - 0.15, 0) / 0.05)
+        else:
+            burst = 0.3 * burst * np.exp(-t / 0.005)
+        first = int(start * SAMPLE_RATE)
+        samples[first : first + length] += burst.astype(np.float32)
+    return samples
+
+
+def music(seed: int, vibrato: float, decay: float) -> Samples:
+    """Fifteen seconds of chords with overtones."""
+    rng = np.random.default_rng(seed)
+    samples = np.zeros(15 * SAMPLE_RATE)
+    t = np.arange(int(1.2 * SAMPLE_RATE)) / SAMPLE_RATE
+    for k in range(24):
+        root = 220 * 2 ** (rng.choice([0, 3, 5, 7, 10, -2, -5]) / 12)
+        chord = np.zeros(len(t))
+        for interval in (0, rng.choice([3, 4]), 7):
+            for h in range(1, 8):
+                wave_ = np.sin(2 * np.pi * root * 2 ** (interval / 12) * h * t + vibrato * np.sin(11 * np.pi * t))
+                chord += 0.03 * wave_ / h**1.3
+        first = int(k * 0.6 * SAMPLE_RATE)
+        part = (chord * np.minimum(1, t / 0.01) * np.exp(-t / decay))[: len(samples) - first]
+        samples[first : first + len(part)] += part
+    return samples.astype(np.float32)
+
+
+def hostile() -> dict[str, Samples]:
+    """Sounds without speech."""
+    ten = 10 * SAMPLE_RATE
+    t = np.arange(ten) / SAMPLE_RATE
+    sounds = {"silence": np.zeros(ten, dtype=np.float32)}
+    for level in (0.001, 0.02, 0.2):
+        sounds |= {f"{kind} noise {level}": level * noise(kind, ten, 7) for kind in ("white", "pink")}
+    sounds["hum"] = (0.05 * np.sin(100 * np.pi * t) + 0.03 * np.sin(300 * np.pi * t)).astype(np.float32)
+    sounds["breath"] = 0.05 * noise("pink", ten, 8) * (0.5 + 0.5 * np.sin(0.6 * np.pi * t)).astype(np.float32) ** 3
+    sounds |= {f"{kind} {seed}": bursts(seed, kind) for kind in ("cough", "keys") for seed in (1, 2, 3)}
+    sounds |= {
+        f"music {seed}": music(seed, vibrato, decay) for seed, vibrato, decay in ((1, 0, 1.2), (2, 2, 5), (3, 0, 5))
+    }
+    sounds["ringing"] = (0.2 * np.sin(880 * np.pi * t) * (t % 2 < 1)).astype(np.float32)
+    return sounds
+
+
+def refuse(whisper: Whisper) -> dict[str, object]:
+    texts = {
+        name: whisper.transcribe(samples, SAMPLE_RATE, entry_terms("dropout")).text
+        for name, samples in hostile().items()
+    }
+    return {
+        "sounds": len(texts),
+        "silent": sum(not text for text in texts.values()),
+        "texts": {k: v for k, v in texts.items() if v},
+    }
+
+
+def speed(whisper: Whisper) -> dict[str, object]:
+    """Median seconds of three runs, on speech joined from the dev recordings."""
+    whole = np.concatenate([recording.samples for recording in recordings("dev", "espeak en-us 165")])
+    result: dict[str, object] = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    for length in (15, 60):
+        samples = whole[: length * SAMPLE_RATE]
+        runs, used = [], []
+        for _ in range(3):
+            start, cpu = time.perf_counter(), time.process_time()
+            whisper.transcribe(samples, SAMPLE_RATE, entry_terms("dropout"))
+            runs.append(time.perf_counter() - start)
+            used.append(time.process_time() - cpu)
+        result[f"{length} s"] = {
+            "seconds": round(float(np.median(runs)), 2),
+            "cpu_seconds": round(float(np.median(used)), 2),
+        }
+    result["memory_mb"] = round(psutil.Process().memory_info().rss / 2**20)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--terms", choices=("entry", "general", "plain"), default="entry")
+    parser.add_argument("--only", default="", help="only recordings whose id, voice or noise holds this")
+    parser.add_argument("--hostile", action="store_true")
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--show", action="store_true", help="print every text beside the truth")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    whisper = load_transcriber(settings_from())
+    result = refuse(whisper) if args.hostile else speed(whisper) if args.speed else measure(args, whisper)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    main()

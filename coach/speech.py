@@ -150,7 +150,7 @@ class Whisper:
     """Whisper through faster-whisper; the model and its tokenizer are handed in."""
 
     def __init__(self, model: Any, tokenizer: Any, beam: int = 5) -> None:
-        self._model = model
+        self.model = model
         self._tokenizer = tokenizer
         self._beam = beam
 
@@ -201,15 +201,15 @@ class Whisper:
         """The words of one window, with times in the recording."""
         from faster_whisper.audio import pad_or_trim
 
-        features = self._model.feature_extractor(window.samples(audio), padding=HOP)
-        frames = min(features.shape[-1], self._model.feature_extractor.nb_max_frames)
-        encoded = self._model.encode(pad_or_trim(features[:, :frames]))
-        heard = Heard(self._model, encoded, [*self._prompt(terms), *self._tokenizer.sot_sequence], frames)
+        features = self.model.feature_extractor(window.samples(audio), padding=HOP)
+        frames = min(features.shape[-1], self.model.feature_extractor.nb_max_frames)
+        encoded = self.model.encode(pad_or_trim(features[:, :frames]))
+        heard = Heard(self.model, encoded, [*self._prompt(terms), *self._tokenizer.sot_sequence], frames)
         tokens, _ = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps])
         if not tokens or (frames < SHORT_FRAMES and self._echoes(encoded, tokens, heard.start)):
             return []
         tokens, alignment = self._repaired(heard, tokens, lexicon)
-        words = _timed(self._tokenizer, tokens, alignment, self._model.tokens_per_second)
+        words = _timed(self._tokenizer, tokens, alignment, self.model.tokens_per_second)
         return [
             replace(word, text=lexicon.spelling_in(word.text), start=window.time(word.start), end=window.time(word.end))
             for word in words
@@ -250,7 +250,7 @@ class Whisper:
                 if temperature == 0
                 else {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
             )
-            result = self._model.model.generate(
+            result = self.model.model.generate(
                 encoded, [prompt], return_scores=True, return_no_speech_prob=True, **options
             )[0]
             no_speech = result.no_speech_prob
