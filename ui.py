@@ -25,12 +25,13 @@ from coach.config import Settings
 from coach.doctor import report
 from coach.errors import CoachError, SettingsError
 from coach.events import Event, Source
-from coach.layout import PROMPTS, Layout
+from coach.layout import Layout
 from coach.options import add_arguments, settings_of
 from coach.practice import Practice
 from coach.replies import Replies, paced
 from coach.serving import OnlyFromHere, listening
 from coach.session import Session
+from coach.spoken import Spoken
 from coach.view import View
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 HERE = Path(page.__file__).parent
 MAX_WAITING = 32  # visitors in the queue; more are told that the coach is busy
 AT_ONCE = 4  # replies under way at the same time; the engine itself takes one after the other
+MAX_FILE_SIZE = "100mb"  # five minutes of 16-bit stereo at 48 kHz are 58 MB; longer files are told so
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FOCUS = "() => window.coachPage.focus()"
 Updates = dict[Any, Any]
@@ -47,16 +49,18 @@ Events = Callable[[Session, str, threading.Event], Iterator[Event]]
 class Page:
     """The Gradio page around one coach, which all visitors share."""
 
-    def __init__(self, coach: Coach, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, coach: Coach, spoken: Spoken, describe: Callable[[], dict[str, Any]]) -> None:
         self.coach = coach
+        self.spoken = spoken
         self.describe = describe
         self.practice = Practice(coach)
         self.replies = Replies()
         with gr.Blocks(title="Interview Coach", fill_height=True, fill_width=True, delete_cache=(600, 600)) as demo:
-            self.parts = Layout(self.practice.topics(), self.practice.levels())
+            self.parts = Layout(self.practice.topics(), self.practice.levels(), spoken.said)
             self.nothing: Updates = {self.parts.view: gr.skip()}
             self._wire_ask()
             self._wire_practice()
+            self._wire_speech()
             self._wire_rest(demo)
         self.demo = demo.queue(max_size=MAX_WAITING)
 
@@ -92,10 +96,10 @@ class Page:
             self._at_once(button.click, self._step(practice.begin), parts.topic, parts.level, parts.style)
         for button in (parts.surprise, parts.any_question):
             self._at_once(button.click, self._step(lambda view, style: practice.begin(view, style=style)), parts.style)
+        self._at_once(parts.hear.click, self._step(practice.spoken_answer), js="() => window.coachPage.hear()")
         for button, step in (
             (parts.hint, practice.hint),
             (parts.model_answer, practice.model_answer),
-            (parts.hear, practice.spoken_answer),
             (parts.again, practice.again),
             (parts.follow_up, practice.follow_up),
             (parts.finish, practice.finish),
@@ -107,6 +111,12 @@ class Page:
         self._at_once(parts.bus.point, self._carried(practice.again))
         self._reply_to(parts.bus.claim, self._claimed)
         self._reply_to(parts.rewrite.click, self._rewritten)
+
+    def _wire_speech(self) -> None:
+        parts = self.parts
+        listening = {"concurrency_id": "listen", "concurrency_limit": 1, **QUIET}
+        parts.bus.listen(self.spoken.prepare, None, None, queue=False, **QUIET)
+        parts.upload.upload(self._heard, [parts.view, parts.upload], parts.told(), **listening).then(None, js=FOCUS)
 
     def _wire_rest(self, demo: gr.Blocks) -> None:
         parts = self.parts
@@ -122,32 +132,7 @@ class Page:
 
     def _shown(self, view: View, busy: bool = False) -> Updates:
         """The whole page for a view."""
-        parts = self.parts
-        exercise = view.session.exercise
-        practising = view.mode == "practise"
-        setting_up = practising and exercise is None
-        attempted = exercise is not None and bool(exercise.attempts) and view.session.style == "coached"
-        opened = None if view.opened is None else view.said[view.opened]
-        beside = self.practice.panel(view) if practising and opened is None else ""
-        return {
-            parts.view: view,
-            parts.chat: gr.update(value=page.chat(view.said), visible=bool(view.said)),
-            parts.welcome: gr.update(visible=not view.said),
-            parts.what: page.WELCOME[view.mode],
-            parts.example_list: gr.update(visible=not practising),
-            parts.ways: gr.update(visible=not practising),
-            parts.side: beside or page.source_panel(opened, view.opened or 0, back=practising),
-            parts.fold: gr.update(value=page.fold_label(view), visible=bool(opened or view.card or view.answering)),
-            parts.editing: gr.update(visible=view.editing is not None),
-            parts.setup: gr.update(visible=setting_up),
-            parts.compose: gr.update(visible=not setting_up),
-            parts.composer: gr.update(placeholder=PROMPTS["practise" if view.answering else "ask"]),
-            parts.send: gr.update(visible=not busy),
-            parts.stop: gr.update(visible=busy),
-            parts.mode: view.mode,
-            parts.doing: gr.update(visible=view.answering),
-            **{button: gr.update(visible=attempted) for button in (parts.rewrite, parts.again, parts.follow_up)},
-        }
+        return self.parts.shown(view, self.practice.panel(view), busy)
 
     def _reply(
         self, view: View, text: str, request: gr.Request, clear: bool = True, events: Events | None = None
@@ -281,6 +266,30 @@ class Page:
 
         yield from self._reply(view, "", request, False, rewrite)
 
+    # Handlers of speech
+
+    def _heard(self, view: View, path: str, request: gr.Request) -> Iterator[Updates]:
+        """Write a recording down into the composer, where it can be corrected before it is sent."""
+        parts = self.parts
+        if self._busy(request):
+            self.spoken.put_away(Path(path))
+            yield {parts.heard: gr.update(value="Wait until the reply has ended, then record again.", visible=True)}
+            return
+        yield {
+            parts.heard: gr.update(value='<span class="note waiting">Writing down what you said</span>', visible=True)
+        }
+        exercise = view.session.exercise if view.answering else None
+        try:
+            heard = self.spoken.heard(Path(path), self.coach.entry(exercise.entry) if exercise else None)
+        except CoachError as error:
+            yield {
+                parts.heard: gr.update(value=f'<span class="trouble">{page.escaped(str(error))}</span>', visible=True)
+            }
+            return
+        view = view.transcribed(heard.transcript, heard.doubts)
+        shown = self._shown(view)
+        yield {**shown, parts.composer: gr.update(**shown[parts.composer], value=heard.transcript.text)}
+
     # Handlers of what surrounds the conversation
 
     def _busy(self, request: gr.Request) -> bool:
@@ -316,10 +325,13 @@ def _number(value: str) -> int:
     return int(value)
 
 
-def application(coach: Coach, describe: Callable[[], dict[str, Any]] | None = None) -> FastAPI:
+def application(
+    coach: Coach, spoken: Spoken | None = None, describe: Callable[[], dict[str, Any]] | None = None
+) -> FastAPI:
     """The web application: the page at `/` and the state as JSON at `/healthz`.
 
-    `describe` says what runs where when the state in the header is clicked; by default it is what `doctor` says.
+    `spoken` listens and reads aloud, by default as the settings say. `describe` says what runs where when the state in
+    the header is clicked; by default it is what `doctor` says.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(OnlyFromHere)
@@ -331,7 +343,7 @@ def application(coach: Coach, describe: Callable[[], dict[str, Any]] | None = No
 
     mounted: FastAPI = gr.mount_gradio_app(
         app,
-        Page(coach, describe or partial(report, coach, sample=False)).demo,
+        Page(coach, spoken or Spoken.of(coach.settings), describe or partial(report, coach, sample=False)).demo,
         path="/",
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css_paths=HERE / "page.css",
@@ -339,7 +351,7 @@ def application(coach: Coach, describe: Callable[[], dict[str, Any]] | None = No
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
-        max_file_size="100mb",
+        max_file_size=MAX_FILE_SIZE,
     )
     return mounted
 

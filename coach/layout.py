@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from coach import page
+from coach.delivery_panel import delivery_panel
 from coach.view import View
 
 EXAMPLES = (
@@ -16,9 +17,10 @@ EXAMPLES = (
     "When would you not use deep learning?",
     "What does attention actually compute?",
 )
-PROMPTS = {"ask": "Ask about deep learning", "practise": "Answer in your own words, or ask what a word means"}
+PROMPTS = {"ask": "Ask about deep learning", "practise": "Answer in your own words"}
+AUDIO = ["audio", ".webm", ".mp4"]  # browsers record sound into these
 # What controls inside texts can ask for; each is an event of the hidden component that carries them.
-VERBS = ("suggest", "edit", "retry", "source", "back", "quiz", "contest", "claim", "point")
+VERBS = ("suggest", "edit", "retry", "source", "back", "quiz", "contest", "claim", "point", "listen")
 
 Choices = Sequence[tuple[str, Any]]
 
@@ -26,11 +28,21 @@ Choices = Sequence[tuple[str, Any]]
 class Layout:
     """All components, made inside the `gr.Blocks` that is open; each attribute is one of them."""
 
-    def __init__(self, topics: Choices, levels: Choices) -> None:
+    def __init__(self, topics: Choices, levels: Choices, say: Callable[[str], str]) -> None:
         import gradio as gr
 
         self.view = gr.State(View())
-        self.bus = gr.HTML("", elem_id="bus", js_on_load=f"window.coachPage.connect({list(VERBS)}, trigger);")
+
+        def speak(sentence: object) -> str:
+            """Called by the page's script, sentence by sentence (Gradio marks the function, so it is not a method)."""
+            return say(sentence) if isinstance(sentence, str) else ""
+
+        self.bus = gr.HTML(
+            "",
+            elem_id="bus",
+            js_on_load=f"window.coachPage.connect({list(VERBS)}, trigger, server.speak);",
+            server_functions=[speak],
+        )
         self._header()
         with gr.Column(elem_id="app"):
             with gr.Column(elem_id="talk"):
@@ -52,12 +64,15 @@ class Layout:
                 self.side = gr.Markdown(
                     page.source_panel(None, 0), elem_id="side", latex_delimiters=page.LATEX_DELIMITERS
                 )
+                self.delivery = gr.HTML(visible=False, elem_id="delivery")
             self._exercise()
             with gr.Column(elem_id="write"):
                 with gr.Row(visible=False, elem_id="editing") as self.editing:
                     gr.HTML("Changing an earlier question; what followed it will be replaced.")
                     self.keep = gr.Button("Keep it as it was", size="sm", elem_id="keep")
                 self._setup(topics, levels)
+                gr.HTML(page.RECORDER, elem_id="recorder")
+                self.heard = gr.Markdown(visible=False, elem_id="heard")
                 self._compose()
         self.timer = gr.Timer(1.0)
 
@@ -135,6 +150,8 @@ class Layout:
                 autofocus=True,
                 elem_id="composer",
             )
+            self.upload = gr.UploadButton("Upload a recording", file_types=AUDIO, elem_id="upload")
+            gr.Button("Record", elem_id="mic")
             self.send = gr.Button("Send", variant="primary", elem_id="send")
             self.stop = gr.Button("Stop", visible=False, elem_id="stop")
 
@@ -143,5 +160,39 @@ class Layout:
         return [
             self.view, self.composer, self.chat, self.side, self.fold, self.welcome, self.what, self.example_list,
             self.ways, self.editing, self.setup, self.compose, self.send, self.stop, self.mode, self.doing,
-            self.rewrite, self.again, self.follow_up,
+            self.rewrite, self.again, self.follow_up, self.delivery, self.heard,
         ]  # fmt: skip
+
+    def shown(self, view: View, beside: str, busy: bool = False) -> dict[Any, Any]:
+        """What every component shows for a view; `beside` is the panel of practice."""
+        import gradio as gr
+
+        practising = view.mode == "practise"
+        exercise = view.session.exercise
+        setting_up = practising and exercise is None
+        attempted = exercise is not None and bool(exercise.attempts) and view.session.style == "coached"
+        opened = None if view.opened is None else view.said[view.opened]
+        card = view.card if practising and opened is None else None
+        spoken = delivery_panel(card.transcript, card.graded.scorecard) if card else ""
+        sources = page.source_panel(opened, view.opened or 0, back=practising)
+        return {
+            self.view: view,
+            self.composer: gr.update(placeholder=PROMPTS["practise" if view.answering else "ask"]),
+            self.chat: gr.update(value=page.chat(view.said), visible=bool(view.said)),
+            self.side: beside if practising and opened is None else sources,
+            self.fold: gr.update(value=page.fold_label(view), visible=bool(opened or card or view.answering)),
+            self.welcome: gr.update(visible=not view.said),
+            self.what: page.WELCOME[view.mode],
+            self.example_list: gr.update(visible=not practising),
+            self.ways: gr.update(visible=not practising),
+            self.editing: gr.update(visible=view.editing is not None),
+            self.setup: gr.update(visible=setting_up),
+            self.compose: gr.update(visible=not setting_up),
+            self.send: gr.update(visible=not busy),
+            self.stop: gr.update(visible=busy),
+            self.mode: view.mode,
+            self.doing: gr.update(visible=view.answering),
+            self.delivery: gr.update(value=spoken, visible=bool(spoken)),
+            self.heard: gr.update(value=page.escaped(view.heard_note), visible=bool(view.heard_note)),
+            **{button: gr.update(visible=attempted) for button in (self.rewrite, self.again, self.follow_up)},
+        }

@@ -5,16 +5,21 @@
   const find = (selector, root = document) => root.querySelector(selector);
   const wide = () => matchMedia("(min-width: 900px)").matches;
   let carry = () => {}; // takes a verb and its value to the server; set once the page stands
+  let voice = async () => ""; // a sentence as sound from the server, or nothing when no voice is installed there
   let sought = null; // the passage to show when the sources it belongs to have come
 
   window.coachPage = {
-    connect(verbs, trigger) {
+    connect(verbs, trigger, say) {
+      voice = say;
       carry = (verb, value) => verbs.includes(verb) && trigger(verb, { value });
     },
     focus() {
       const box = find("#composer textarea");
       // On a touch screen the keyboard would cover what has just been answered.
       if (box && matchMedia("(pointer: fine)").matches) box.focus({ preventScroll: true });
+    },
+    hear() {
+      setTimeout(() => [...document.querySelectorAll("#chat button[name=read]")].pop()?.click(), 300);
     },
     reveal() {
       if (sought) setTimeout(() => reveal(...sought), 120);
@@ -46,8 +51,8 @@
   const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   /* The words of a message: formulas as TeX, citations as [1], without its controls. */
-  function words(message) {
-    const copy = find(".message-content", message).cloneNode(true);
+  function words(text) {
+    const copy = text.cloneNode(true);
     for (const part of copy.querySelectorAll(".row, .offers, .note, .copy_code_button")) part.remove();
     for (const cite of copy.querySelectorAll(".cite")) cite.replaceWith(` [${cite.textContent}]`);
     for (const formula of copy.querySelectorAll(".katex")) {
@@ -71,7 +76,149 @@
     box.remove();
   }
 
+  /* Reading aloud, sentence by sentence: the next one is fetched while one is heard. */
+  let reading = null;
+
+  async function read(button) {
+    const again = reading?.button === button;
+    if (reading) reading.stop();
+    if (again) return;
+    const message = button.closest("[data-testid=bot]");
+    const parts = [...message.querySelectorAll(".say, .task")];
+    const texts = parts.map(words);
+    const job = { button, ended: false, halt: () => {} };
+    job.stop = () => { job.ended = true; job.halt(); };
+    reading = job;
+    button.textContent = "Stop reading";
+    let next = voice(texts[0]);
+    for (let n = 0; n < parts.length && !job.ended; n++) {
+      const sound = await next.catch(() => "");
+      if (job.ended) break;
+      next = n + 1 < parts.length ? voice(texts[n + 1]) : null;
+      parts[n].classList.add("saying");
+      await heard(job, sound, texts[n]);
+      parts[n].classList.remove("saying");
+    }
+    button.textContent = "Read it aloud";
+    if (reading === job) reading = null;
+  }
+
+  function heard(job, sound, text) {
+    return new Promise((done) => {
+      if (sound) {
+        const player = new Audio(sound);
+        job.halt = () => { player.pause(); done(); };
+        player.onended = player.onerror = done;
+        player.play().catch(done);
+      } else if (window.speechSynthesis) {
+        const utterance = new SpeechSynthesisUtterance(text.replace(/[$\\]/g, ""));
+        utterance.lang = "en";
+        utterance.onend = utterance.onerror = done;
+        job.halt = () => { speechSynthesis.cancel(); done(); };
+        speechSynthesis.speak(utterance);
+      } else {
+        trouble("This browser cannot read aloud, and no voice is installed; install the extra \"voice\".");
+        job.ended = true;
+        done();
+      }
+    });
+  }
+
+  /* Recording: one click begins, one ends; the file goes where an uploaded one goes. */
+  const MOST = 300; // seconds
+  const REFUSALS = {
+    NotAllowedError: "The microphone was refused. Allow it beside the address of this page, or type your answer.",
+    NotFoundError: "No microphone was found. Plug one in and try again, upload a recording, or type your answer.",
+    NotReadableError: "Another program is using the microphone. Close it and try again, or type your answer.",
+  };
+  let recording = null;
+
+  function trouble(text) {
+    const place = find("#recorder .trouble");
+    place.textContent = text;
+    place.hidden = !text;
+  }
+
+  async function record() {
+    trouble("");
+    if (reading) reading.stop();
+    if (!navigator.mediaDevices || !window.MediaRecorder) {
+      trouble(
+        "Browsers give the microphone only to localhost and to https. Open this page on the machine it runs on, or " +
+          "start the coach with --ssl-certfile and --ssl-keyfile. Typing and uploading a recording work here too.",
+      );
+      return;
+    }
+    carry("listen", "");
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
+    } catch (error) {
+      trouble(REFUSALS[error.name] || `The microphone cannot be used (${error.message}). You can type your answer.`);
+      return;
+    }
+    const recorder = new MediaRecorder(stream, { audioBitsPerSecond: 96000 });
+    const pieces = [];
+    const context = new AudioContext();
+    const meter = context.createAnalyser();
+    context.createMediaStreamSource(stream).connect(meter);
+    const wave = new Float32Array(meter.fftSize);
+    const began = performance.now();
+    recording = { kept: true, end: () => recorder.state !== "inactive" && recorder.stop() };
+    const tick = setInterval(() => {
+      const seconds = Math.floor((performance.now() - began) / 1000);
+      find("#recorder .time").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      meter.getFloatTimeDomainData(wave);
+      const level = Math.sqrt(wave.reduce((sum, value) => sum + value * value, 0) / wave.length);
+      find("#recorder meter").value = Math.min(1, level * 6);
+      if (seconds >= MOST) {
+        recording.end();
+        trouble("Five minutes are the longest answer; the recording ended there.");
+      }
+    }, 100);
+    recorder.ondataavailable = (event) => pieces.push(event.data);
+    recorder.onstop = () => {
+      clearInterval(tick);
+      for (const track of stream.getTracks()) track.stop();
+      context.close();
+      const { kept } = recording;
+      recording = null;
+      showRecorder();
+      if (kept) hand(new Blob(pieces, { type: recorder.mimeType.split(";")[0] }));
+    };
+    recorder.start();
+    showRecorder();
+  }
+
+  function showRecorder() {
+    find("#recorder .recorder").hidden = !recording;
+    find("#recorder .time").textContent = "0:00";
+    const mic = find("#mic");
+    mic?.classList.toggle("on", Boolean(recording));
+    mic?.setAttribute("aria-label", recording ? "Stop recording" : "Record");
+    mic?.setAttribute("aria-pressed", String(Boolean(recording)));
+  }
+
+  function hand(blob) {
+    const input = find("#write input[type=file]");
+    const ending = { "audio/mp4": "mp4", "audio/ogg": "ogg" }[blob.type] || "webm";
+    const files = new DataTransfer();
+    files.items.add(new File([blob], `answer.${ending}`, { type: blob.type }));
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
   document.addEventListener("click", (event) => {
+    const control = event.target.closest("#mic, #recorder button");
+    if (control && recording) {
+      recording.kept = control.name !== "discard";
+      recording.end();
+      return;
+    }
+    if (control?.id === "mic") {
+      record();
+      return;
+    }
     const fold = event.target.closest("#fold");
     if (fold) {
       find("#aside").classList.toggle("open");
@@ -85,10 +232,12 @@
     event.preventDefault();
     const { name, value } = button;
     if (name === "copy") {
-      copied(words(button.closest("[data-testid=bot]"))).then(() => {
+      copied(words(find(".message-content", button.closest("[data-testid=bot]")))).then(() => {
         button.textContent = "Copied";
         setTimeout(() => (button.textContent = "Copy"), 1500);
       });
+    } else if (name === "read") {
+      read(button);
     } else if (name === "source") {
       const target = value.split("/");
       sought = target;
@@ -105,7 +254,8 @@
     if (event.key !== "Escape") return;
     const close = find("#state-close");
     const stop = find("#stop");
-    if (close) close.click();
+    if (reading) reading.stop();
+    else if (close) close.click();
     else if (stop) stop.click();
   });
 
@@ -121,7 +271,7 @@
     const last = messages[messages.length - 1];
     if (!last || !find(".message-content", last)) return;
     if (messages.length !== spokenIn) [spokenIn, spoken] = [messages.length, 0];
-    const text = words(last);
+    const text = words(find(".message-content", last));
     const ends = [...text.matchAll(/[.?:](?=\s)|\n/g)];
     const done = find("#stop") ? (ends.length ? ends[ends.length - 1].index + 1 : 0) : text.length;
     if (done <= spoken) return;
@@ -141,7 +291,7 @@
     if (count > messages) log.scrollTo({ top: log.scrollHeight, behavior: calm() ? "auto" : "smooth" });
     messages = count;
     const shown = find("#side .score")?.textContent || "";
-    if (shown && shown !== card) find("#side").scrollTo({ top: 0 });
+    if (shown && shown !== card) find("#aside").scrollTo({ top: 0 });
     card = shown;
   }
 

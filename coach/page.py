@@ -149,7 +149,10 @@ def _content(message: Said, number: int, latest: bool) -> str:
         return f'<div class="mine"><div class="words">{lit(message.text, message.lights)}</div>{edit}</div>'
     if message.kind == "question":
         what, _, question = message.text.partition("\n\n")
-        return f'<p class="what">{escaped(what)}</p>\n\n<div class="task">\n\n{safe(question)}\n\n</div>'
+        row = _row(button("read", number, "Read it aloud"))
+        return f'<p class="what">{escaped(what)}</p>\n\n<div class="task">\n\n{safe(question)}\n\n</div>\n\n{row}'
+    if message.kind == "spoken":
+        return f"{_read_along(message.text)}\n\n{_row(button('read', number, 'Read it aloud'))}"
     parts = [cited(message.text, message.sources, number)] if message.text else []
     if message.note:
         kind = "note waiting" if message.waiting else "note failed" if message.failed else "note"
@@ -160,6 +163,15 @@ def _content(message: Said, number: int, latest: bool) -> str:
             offers = "".join(button("suggest", n, escaped(q)) for n, q in enumerate(message.suggestions))
             parts.append(f'<div class="offers">{offers}</div>')
     return "\n\n".join(parts)
+
+
+def _read_along(text: str) -> str:
+    """A text to hear, each sentence in an element of its own that lights up while it is read."""
+    paragraphs = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        sentences = (f'<span class="say">{safe(sentence)}</span>' for sentence in split_sentences(paragraph))
+        paragraphs.append(" ".join(sentences))
+    return "\n\n".join(paragraphs)
 
 
 def _actions(message: Said, number: int, latest: bool) -> list[str]:
@@ -276,6 +288,16 @@ WELCOME: dict[Mode, str] = {
         "say next time; nothing you type or say leaves this machine.</p>"
     ),
 }
+
+
+# The bar that shows while recording; the page's script moves it.
+RECORDER = (
+    '<div class="recorder" hidden><span class="dot"></span><span class="time">0:00</span>'
+    '<span class="most">of 5:00</span>'
+    '<meter min="0" max="1" value="0" aria-label="Level of the microphone"></meter>'
+    '<button type="button" name="stop">Stop</button><button type="button" name="discard">Discard</button></div>'
+    '<p class="trouble" role="alert" hidden></p>'
+)
 
 
 def fold_label(view: View) -> str:

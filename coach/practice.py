@@ -10,7 +10,7 @@ from coach.coach import Coach
 from coach.errors import InputError
 from coach.events import Graded
 from coach.sentences import split_sentences
-from coach.session import Attempt, Exercise
+from coach.session import Exercise
 from coach.view import Card, View
 
 
@@ -66,7 +66,11 @@ class Practice:
         session, report = self.coach.finish(view.session)
         view = replace(view, session=session, contested="").added(report)
         last = session.finished[-1].last if session.finished else None
-        return view if last is None or view.card is not None else replace(view, card=_card(last))
+        if last is None or view.card is not None:
+            return view
+        spoken = next((said.transcript for said in reversed(view.said) if said.text == last.answer), None)
+        graded = Graded(last.scorecard, last.failure)
+        return replace(view, card=Card(graded, last.answer, transcript=spoken))
 
     def contest(self, view: View, point: str) -> View:
         """The key point that the candidate says they made; they choose the sentence next."""
@@ -111,7 +115,3 @@ class Practice:
         entry = self.coach.entry(exercise.entry)
         task = card.task(entry, exercise.asked, exercise.only_point)
         return replace(view, opened=None, editing=None, contested="").added(task, "question")
-
-
-def _card(attempt: Attempt) -> Card:
-    return Card(Graded(attempt.scorecard, attempt.failure), attempt.answer)

@@ -9,6 +9,8 @@ from typing import Literal
 from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
 from coach.grading import Scorecard
 from coach.session import Attempt, Exchange, Session
+from coach.timeline import clock
+from coach.transcript import Transcript, Word
 
 Speaker = Literal["user", "assistant"]
 Mode = Literal["ask", "practise"]
@@ -28,12 +30,16 @@ class Light:
 
 @dataclass(frozen=True)
 class Card:
-    """A scorecard beside the chat: of which `answer`, and an earlier one to compare it with (`change` since when)."""
+    """A scorecard beside the chat: of which `answer`, and an earlier one to compare it with (`change` since when).
+
+    `transcript` is there for a spoken answer.
+    """
 
     graded: Graded
     answer: str
     previous: Scorecard | None = None
     change: str = ""
+    transcript: Transcript | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Said:
     kind: Kind = "words"
     lights: tuple[Light, ...] = ()
     before: Session | None = None
+    transcript: Transcript | None = None
 
     def told(self, event: Event) -> Said:
         """The coach's message after one more event."""
@@ -77,7 +84,8 @@ class Said:
 class View:
     """One visitor's page. `opened` is the message whose sources are shown, `editing` the question being changed.
 
-    `card` is the scorecard shown in practice, `contested` the key point that the candidate says they made.
+    `card` is the scorecard shown in practice, `contested` the key point that the candidate says they made,
+    `transcript` what was recorded and not sent yet, and `heard_note` what is said about it.
     """
 
     session: Session = field(default_factory=Session)
@@ -87,6 +95,8 @@ class View:
     editing: int | None = None
     card: Card | None = None
     contested: str = ""
+    transcript: Transcript | None = None
+    heard_note: str = ""
 
     @property
     def answering(self) -> bool:
@@ -97,10 +107,21 @@ class View:
         """With a user's message and the coach's, which is being written; an edited one replaces all that followed."""
         view = self if self.editing is None else self.back_to(self.editing)
         kind: Kind = "answer" if view.answering else "words"
-        asked = Said("user", text, before=view.session, practice=view.answering, kind=kind)
+        # The words may have been corrected; a text that shares too little with the recording was typed instead.
+        spoken = view.transcript if view.transcript and view.answering and view.transcript.locate(text) else None
+        asked = Said("user", text, before=view.session, practice=view.answering, kind=kind, transcript=spoken)
         note = "Reading your answer" if view.answering else note
         reply = Said("assistant", note=note, waiting=True, before=view.session, practice=view.answering)
-        return replace(view, said=(*view.said, asked, reply), opened=None, editing=None, contested="")
+        view = replace(view, opened=None, editing=None, contested="", transcript=None, heard_note="")
+        return replace(view, said=(*view.said, asked, reply))
+
+    def transcribed(self, transcript: Transcript, doubts: tuple[Word, ...]) -> View:
+        """With a recording written down, to be checked before it is sent; `doubts` are terms that may be wrong."""
+        note = "Check the words, then send them."
+        if doubts:
+            words = ", ".join(f"“{word.text.strip('.,;:?!')}” at {clock(word.start)}" for word in doubts)
+            note = f"Did you say {words}? I did not hear it clearly; correct it if not, then send."
+        return replace(self, transcript=transcript, heard_note=note)
 
     def objected(self, text: str) -> View:
         """With the coach's message being written on something else than a new message; `text` is what it is about."""
@@ -132,12 +153,12 @@ class View:
         number = max((n for n, said in enumerate(self.said) if said.kind == "answer"), default=None)
         if number is None:
             return replace(self, card=Card(graded, ""), opened=None)
-        answer = self.said[number].text
+        answer, spoken = self.said[number].text, self.said[number].transcript
         if number < len(self.said) - 2 and self.card is not None:  # judged again, after an objection
-            card = Card(graded, answer, self.card.graded.scorecard, "after your objection")
+            card = Card(graded, answer, self.card.graded.scorecard, "after your objection", spoken)
         else:
             earlier = _last_graded(self.said[-2].before)
-            card = Card(graded, answer, earlier.scorecard if earlier else None, "since your last answer")
+            card = Card(graded, answer, earlier.scorecard if earlier else None, "since your last answer", spoken)
         lit = replace(self.said[number], lights=_lights(answer, graded.scorecard))
         return replace(self, card=card, opened=None, said=(*self.said[:number], lit, *self.said[number + 1 :]))
 

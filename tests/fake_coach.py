@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from coach.audio import Samples, Span
 from coach.coach import CoachStatus
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
 from coach.errors import CoachError, ModelError
@@ -16,14 +19,39 @@ from coach.knowledge import Entry, load_entries
 from coach.llm import FinishReason
 from coach.sentences import split_sentences
 from coach.session import Attempt, Exchange, Exercise, Session
+from coach.transcript import Transcript, Word
+from coach.voice import wave_bytes
+
+
+class FakeTranscriber:
+    """Hears the same answer in every recording, with a doubtful term in it."""
+
+    said = "Dropout sets, um, activations to zero at random. At test time it is off. Drop out is never redrawn."
+
+    def transcribe(self, audio: Samples, sample_rate: int, terms: Sequence[str] = ()) -> Transcript:
+        if not np.abs(audio).max() > 0.01:
+            return Transcript((), (), len(audio) / sample_rate)
+        parts = self.said.split()
+        step = 0.4  # seconds for each word
+        words = tuple(
+            Word(part, n * step, n * step + 0.3, 0.2 if part == "Dropout" else 0.95) for n, part in enumerate(parts)
+        )
+        return Transcript(words, (Span(0.0, len(parts) * step),), len(parts) * step)
+
+
+class FakeVoice:
+    """Beeps."""
+
+    def wave(self, text: str, pace: float = 1.0) -> bytes:
+        return wave_bytes(0.1 * np.sin(np.arange(8000) / 8).astype(np.float32), 16_000)
 
 
 class FakeCoach:
     """Speaks of dropout and batch normalisation. A question with "slow" takes long, one with "break" fails."""
 
-    def __init__(self, pause: float = 0.02) -> None:
+    def __init__(self, pause: float = 0.02, settings: Settings = Settings()) -> None:
         self.entries = load_entries(BUILT_IN_KNOWLEDGE)
-        self.settings = Settings()
+        self.settings = settings
         self.pause = pause
         self.llm = None
         self.status = CoachStatus("ready", "ready", "Fake 0B", "CPU", None, "ready · Fake 0B · CPU")

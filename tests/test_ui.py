@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
-from fake_coach import FakeCoach
+from fake_coach import FakeCoach, FakeTranscriber, FakeVoice
 
 import ui
+from coach.config import Settings
+from coach.errors import AudioError, WeightsError
 from coach.layout import EXAMPLES
 from coach.serving import listening
+from coach.spoken import Spoken
+from coach.voice import Voice, wave_bytes
+from coach.weights import whisper_folder
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright (.[test])")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -35,6 +43,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 COMPOSER = "#composer textarea"
+FILE = "#write input[type=file]"
 LAST = "#chat [data-testid=bot] >> nth=-1"
 WAIT = 15_000  # milliseconds
 
@@ -47,9 +56,9 @@ class Served:
     coach: Any
 
 
-def serve(coach: Any) -> Iterator[Served]:
+def serve(coach: Any, spoken: Spoken | None = None) -> Iterator[Served]:
     bound = listening("127.0.0.1", 0)
-    app = ui.application(coach, lambda: {"system": "test", "index": {"passages": 3}})
+    app = ui.application(coach, spoken, lambda: {"system": "test", "index": {"passages": 3}})
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
@@ -64,15 +73,20 @@ def serve(coach: Any) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    yield from serve(FakeCoach())
+    yield from serve(FakeCoach(), Spoken(FakeTranscriber, FakeVoice))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
+def playwright() -> Iterator[Any]:
+    with sync_api.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Any) -> Iterator[Any]:
+    opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield opened
+    opened.close()
 
 
 class Visitors:
@@ -511,3 +525,142 @@ def test_a_quiz_on_what_was_asked_and_back_to_asking(visitors: Visitors, served:
     page.wait_for_selector("#doing", state="hidden")
     ask(page, "and another question")
     assert served.coach.asked[-1] == "and another question"
+
+
+def recording(folder: Path, loud: bool = True) -> Path:
+    path = folder / "answer.wav"
+    sound = (0.3 if loud else 0.0) * np.sin(np.arange(16_000) / 6).astype(np.float32)
+    path.write_bytes(wave_bytes(sound, 16_000))
+    return path
+
+
+def begin(page: Any) -> None:
+    page.click("#surprise")
+    page.wait_for_selector("#chat .task")
+
+
+def test_a_recording_is_written_down_checked_and_graded_with_its_delivery(visitors: Visitors, tmp_path: Path) -> None:
+    page = visitors.open()
+    begin(page)
+    page.set_input_files(FILE, recording(tmp_path))
+    page.get_by_text("Did you say “Dropout” at 0:00?").wait_for()
+    assert page.input_value(COMPOSER) == FakeTranscriber.said
+    ask(page, FakeTranscriber.said.replace("never", "always"))
+    assert "always redrawn" in page.locator("#chat [data-testid=user]").inner_text()
+    delivery = page.locator("#delivery")
+    delivery.wait_for()
+    assert "150 words a minute" in delivery.inner_text()
+    assert "“um”" in delivery.inner_text()
+    assert delivery.locator("svg rect").count() >= 2
+    assert "random zeroing" in delivery.locator("figcaption").inner_text()
+    assert page.locator("#heard").count() == 0
+    page.click("#again")
+    page.wait_for_function("document.querySelectorAll('#chat .task').length == 2")
+    ask(page, "This one was typed. It has other words.")
+    page.wait_for_selector("#delivery", state="hidden")
+
+
+def test_recordings_that_cannot_be_used_are_told_and_typing_stays(visitors: Visitors, tmp_path: Path) -> None:
+    page = visitors.open()
+    begin(page)
+    page.set_input_files(FILE, recording(tmp_path, loud=False))
+    page.get_by_text("No speech was found").wait_for()
+    broken = tmp_path / "broken.mp3"
+    broken.write_bytes(b"this is no sound")
+    page.set_input_files(FILE, broken)
+    page.get_by_text("cannot be read as a recording").wait_for()
+    ask(page, ANSWER)
+    page.wait_for_selector("#side .score")
+
+
+def test_recordings_are_deleted_or_kept_as_chosen(tmp_path: Path) -> None:
+    spoken = Spoken(FakeTranscriber, lambda: None)  # type: ignore[arg-type, return-value]
+    path = recording(tmp_path)
+    assert spoken.heard(path).transcript.text == FakeTranscriber.said
+    assert not path.exists()
+    keeping = Spoken(FakeTranscriber, lambda: None, tmp_path / "kept")  # type: ignore[arg-type, return-value]
+    keeping.heard(recording(tmp_path))
+    assert [kept.name for kept in (tmp_path / "kept").iterdir()] == ["00001.wav"]
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    with pytest.raises(AudioError):
+        spoken.heard(broken)
+    assert not broken.exists()
+    assert spoken.said("A sentence.") == ""
+
+
+def test_without_a_microphone_the_page_says_so_and_typing_stays(visitors: Visitors) -> None:
+    page = visitors.open()
+    begin(page)
+    page.click("#mic")
+    page.wait_for_selector("#recorder .trouble:not([hidden])")
+    assert "type your answer" in page.locator("#recorder .trouble").inner_text()
+    page.evaluate("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")
+    page.click("#mic")
+    page.get_by_text("--ssl-certfile").wait_for()
+    ask(page, ANSWER)
+    page.wait_for_selector("#side .score")
+
+
+def test_questions_and_model_answers_are_read_aloud_sentence_by_sentence(visitors: Visitors) -> None:
+    page = visitors.open()
+    begin(page)
+    page.click("#chat button[name=read]")
+    page.wait_for_selector("#chat .task.saying")
+    page.wait_for_selector("#chat .saying", state="detached")
+    page.click("#hear")
+    page.wait_for_function("document.querySelectorAll('#chat .say')[1]?.classList.contains('saying')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#chat .saying", state="detached")
+    assert page.locator("#chat button[name=read]").last.inner_text() == "Read it aloud"
+
+
+@pytest.fixture(scope="module")
+def listening_page(cache: Path) -> Iterator[Served]:
+    """The page with the embedded recogniser."""
+    settings = Settings(cache=cache)
+    try:
+        whisper_folder(settings.cache_dir)
+    except WeightsError as error:
+        pytest.skip(f"the embedded recogniser is not installed: {error}")
+    yield from serve(FakeCoach(settings=settings))
+
+
+@pytest.fixture(scope="module")
+def spoken_answer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wave file of a spoken answer, by the installed voice or by espeak-ng."""
+    path = tmp_path_factory.mktemp("spoken") / "answer.wav"
+    text = "Dropout sets, um, activations to zero at random. At test time it is off, so every unit takes part."
+    voice = Voice.load()
+    if voice is not None:
+        path.write_bytes(voice.wave(text))
+    elif shutil.which("espeak-ng"):
+        subprocess.run(["espeak-ng", "-w", str(path), text], check=True)
+    else:
+        pytest.skip("neither the voice (.[voice]) nor espeak-ng is installed, so there is nothing to play")
+    return path
+
+
+def test_speaking_into_the_microphone(playwright: Any, listening_page: Served, spoken_answer: Path) -> None:
+    flags = [
+        *FLAGS, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={spoken_answer}%noloop",
+    ]  # fmt: skip
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    visitors = Visitors(browser, listening_page.url)
+    page = visitors.open()
+    begin(page)
+    page.click("#mic")
+    page.wait_for_selector("#recorder meter", state="visible")
+    page.wait_for_function("document.querySelector('#recorder .time').textContent == '0:07'")
+    assert page.locator("#mic").get_attribute("aria-label") == "Stop recording"
+    page.click("#mic")
+    page.wait_for_function("document.querySelector('#composer textarea').value.length > 20", timeout=120_000)
+    heard = page.input_value(COMPOSER).lower()
+    assert "activations to zero at random" in heard
+    assert "um" in heard
+    ask(page, page.input_value(COMPOSER))
+    page.wait_for_selector("#delivery svg")
+    assert page.locator("#side .score").is_visible()
+    assert visitors.errors == []
+    browser.close()

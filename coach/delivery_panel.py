@@ -1,0 +1,84 @@
+"""How a spoken answer came across, as the page shows it: advice, a timeline, and each figure with its usual range."""
+
+from __future__ import annotations
+
+from html import escape
+
+from coach.delivery import ARTICULATION, DISFLUENCIES, LENGTH, RATE, SENTENCE, Delivery, Range, delivery, pause_before
+from coach.grading import Scorecard
+from coach.timeline import timeline, timeline_svg
+from coach.transcript import Transcript
+
+
+def delivery_panel(transcript: Transcript | None, card: Scorecard | None) -> str:
+    """The panel as HTML, everything foreign escaped; empty for a typed answer."""
+    if transcript is None or not transcript.words:
+        return ""
+    figures = delivery(transcript)
+    points = made_at(transcript, card)
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td><td>{escape(usual)}</td></tr>"
+        for name, value, usual in _rows(figures, points)
+    )
+    sources = "".join(f"<li>{escape(name)}: {escape(usual.source)}</li>" for name, usual in _RANGES.items())
+    return (
+        f'<section class="delivery"><h2>Delivery</h2><p>{escape(figures.advice)}</p>'
+        f"{timeline_svg(timeline(transcript, figures, points))}"
+        f"<table>{rows}</table>"
+        f"<details><summary>Where the usual ranges come from</summary><ul>{sources}</ul></details></section>"
+    )
+
+
+def made_at(transcript: Transcript, card: Scorecard | None) -> list[tuple[str, float]]:
+    """Which key points were made at which second, by where their evidence was said."""
+    found = []
+    for verdict in card.verdicts if card else ():
+        span = transcript.locate(verdict.evidence) if verdict.evidence else None
+        if span is not None:
+            found.append((verdict.key_point.id.replace("-", " "), span.start))
+    return found
+
+
+_RANGES: dict[str, Range] = {
+    "Rate": RATE,
+    "Articulation": ARTICULATION,
+    "Fillers and repeats": DISFLUENCIES,
+    "Length": LENGTH,
+    "Sentences": SENTENCE,
+}
+
+
+def _rows(figures: Delivery, points: list[tuple[str, float]]) -> list[tuple[str, str, str]]:
+    """Name, value and usual range of every figure."""
+    usual = {name: f"usual {r.low:g}–{r.high:g}" for name, r in _RANGES.items()}
+    named = ", ".join(dict.fromkeys(f"“{f.text.lower()}”" for f in figures.fillers))
+    fillers = f"{len(figures.fillers)}{f': {named}' if named else ''}"
+    rows = [
+        ("Rate", f"{figures.words_per_minute:.0f} words a minute", usual["Rate"]),
+        ("Articulation", f"{figures.articulation_rate:.1f} syllables a second", usual["Articulation"]),
+        ("Fillers", fillers, f"{_a_minute(len(figures.fillers), figures)} a minute"),
+        (
+            "Fillers and repeats",
+            f"{figures.disfluencies_per_100_words:.0f} per 100 words",
+            usual["Fillers and repeats"],
+        ),
+        ("Length", f"{figures.duration:.0f} s", usual["Length"]),
+        ("Sentences", f"{figures.sentence_length:.0f} words each", usual["Sentences"]),
+    ]
+    if figures.time_to_first_word is not None:
+        rows.append(("First word", f"after {figures.time_to_first_word:.1f} s", ""))
+    longest = figures.longest_pause
+    if longest is not None:
+        before = pause_before(figures.pauses, points)
+        where = f"before “{before}”" if before else f"at {longest.start:.0f} s"
+        rows.append(("Longest pause", f"{longest.seconds:.1f} s", where))
+    for name, stretches in (("Said twice", figures.repetitions), ("Begun again", figures.restarts)):
+        if stretches:
+            rows.append((name, ", ".join(f"“{s.text}”" for s in stretches), ""))
+    if figures.hedges:
+        rows.append(("Softening", ", ".join(dict.fromkeys(f"“{h.text.lower()}”" for h in figures.hedges)), ""))
+    return rows
+
+
+def _a_minute(count: int, figures: Delivery) -> str:
+    return f"{60 * count / max(figures.duration, 1.0):.0f}"
