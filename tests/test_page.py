@@ -1,36 +1,25 @@
-"""Values and texts of the page: escaping, citations, evidence, the steps of a visitor's view, and pacing."""
+"""Texts of the page: what is foreign is escaped, citations find their sentence, states are said in words."""
 
 from __future__ import annotations
 
 import html
 import re
-import socket
-import threading
-import time
 
 import pytest
 
 from coach import page
 from coach.coach import CoachStatus
-from coach.config import BUILT_IN_KNOWLEDGE
-from coach.errors import ModelError, SettingsError
-from coach.events import Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
-from coach.knowledge import Entry, load_entries
-from coach.replies import Replies, paced
-from coach.serving import listening
-from coach.session import Exchange, Session
+from coach.events import Source
+from coach.knowledge import Entry
+from coach.session import Session
 from coach.view import Light, Said, View
 
 HOSTILE = "<img src=http://x.example/a.png> ![x](http://x.example) **b** $x$ `c` </mark> &lt; [dropout]\n    code"
 
 
 @pytest.fixture(scope="module")
-def dropout() -> Entry:
-    return next(entry for entry in load_entries(BUILT_IN_KNOWLEDGE) if entry.id == "dropout")
-
-
-def finished(session: Session, text: str, reason: str = "stop") -> Finished:
-    return Finished(session, text, (), True, reason, 0.1, 0.2)  # type: ignore[arg-type]
+def dropout(entries: tuple[Entry, ...]) -> Entry:
+    return next(entry for entry in entries if entry.id == "dropout")
 
 
 def test_what_a_visitor_typed_is_shown_letter_by_letter() -> None:
@@ -98,61 +87,11 @@ def test_only_the_latest_answer_offers_to_go_on() -> None:
     assert 'name="retry"' not in earlier["content"]
 
 
-def test_a_reply_grows_with_its_events(dropout: Entry) -> None:
-    view = View().sent("why?")
-    assert view.said[-1].waiting
-    done = Session().asked(Exchange("why?", "Because. More."))
-    view = view.heard(
-        [
-            SourcesFound((Source(dropout, ()),)),
-            Text("Because. ", True),
-            Progress("Checking"),
-            Text("More.", False),
-            Suggestions(("And?",)),
-        ]
-    )
-    assert view.opened == 1
-    assert view.said[-1].text == "Because. More."
-    assert view.said[-1].note == "Checking"
-    view = view.heard([finished(done, "Because. More.")]).ended()
-    assert view.session == done
-    assert not view.said[-1].waiting
-    assert view.said[-1].note == ""
-
-
-@pytest.mark.parametrize(("reason", "note"), [("length", "cut off"), ("cancelled", "Stopped")])
-def test_the_reply_says_how_it_ended(reason: str, note: str) -> None:
-    assert note in View().sent("why?").heard([Text("A", True), finished(Session(), "A", reason)]).said[-1].note
-
-
-def test_a_reply_that_never_finished_keeps_what_was_said() -> None:
-    view = View().sent("why?").heard([Text("Because.", True)]).ended()
-    assert view.session.exchanges[0].answer == "Because."
-    assert view.said[-1].note == "Stopped."
-
-
-def test_an_edited_question_replaces_what_followed_it() -> None:
-    view = View()
-    for n in range(3):
-        view = view.sent(f"q{n}").heard([finished(view.session.asked(Exchange(f"q{n}", f"a{n}")), "")])
-    changed = view.back_to(2)
-    assert [m.text for m in changed.said if m.speaker == "user"] == ["q0"]
-    assert [e.question for e in changed.session.exchanges] == ["q0"]
-    with pytest.raises(IndexError):
-        View(said=(Said("user", "x"),)).back_to(0)
-
-
 def test_an_error_is_told_where_it_happened() -> None:
     view = View().sent("why?").failed("No memory; use --model small.")
     (_, reply) = page.chat(view.said)
     assert "note failed" in reply["content"]
     assert 'name="retry"' in reply["content"]
-
-
-def test_grading_is_kept_for_the_panel() -> None:
-    view = View().sent("an answer").heard([Graded(None, "The model failed.")])
-    assert view.card is not None
-    assert view.card.graded.failure == "The model failed."
 
 
 @pytest.mark.parametrize(
@@ -175,65 +114,20 @@ def test_the_state_is_listed_with_its_parts() -> None:
     assert shown == "- **model**\n  - name: Qwen <1.5B>\n  - threads: not there"
 
 
-def test_events_come_in_batches_and_the_first_at_once() -> None:
-    began = time.monotonic()
-    times = []
-    got: list[int] = []
-    for batch in paced(iter(range(500)), threading.Event()):
-        times.append(time.monotonic() - began)
-        got += batch
-    assert got == list(range(500))
-    assert times[0] < 0.05
-    assert len(times) < 10
+def test_a_question_is_set_apart_and_a_spoken_text_has_its_sentences() -> None:
+    question, spoken = page.chat(
+        [
+            Said("assistant", "training · advanced\n\nWhy $a < b$?", kind="question"),
+            Said("assistant", "First. Second.\n\nThird.", kind="spoken"),
+        ]
+    )
+    assert '<p class="what">training &#183; advanced</p>' in question["content"].replace("·", "&#183;")
+    assert r"Why $a \lt  b$?" in question["content"]
+    assert spoken["content"].count('class="say"') == 3
+    assert all('name="read"' in message["content"] for message in (question, spoken))
 
 
-def test_a_stop_is_noticed_while_the_events_keep_one_waiting() -> None:
-    stop = threading.Event()
-
-    def slow():  # type: ignore[no-untyped-def]
-        yield 1
-        stop.wait(30)
-        yield 2
-
-    threading.Timer(0.2, stop.set).start()
-    began = time.monotonic()
-    assert [n for batch in paced(slow(), stop) for n in batch] == [1, 2]
-    assert time.monotonic() - began < 2
-
-
-def test_closing_stops_and_errors_come_through() -> None:
-    stop = threading.Event()
-    batches = paced(iter(lambda: time.sleep(0.05), 1), stop)
-    next(batches)
-    batches.close()  # type: ignore[attr-defined]
-    assert stop.is_set()
-
-    def failing():  # type: ignore[no-untyped-def]
-        yield 1
-        raise ModelError("out of memory")
-
-    with pytest.raises(ModelError, match="out of memory"):
-        list(paced(failing(), threading.Event()))
-
-
-def test_one_reply_at_a_time_for_each_visitor() -> None:
-    replies = Replies()
-    first = replies.begin("a")
-    assert first is not None
-    assert replies.begin("a") is None
-    assert replies.begin("b") is not None
-    replies.stop("a")
-    assert first.stop.is_set()
-    assert replies.under_way("a")
-    replies.end("a")
-    assert not replies.under_way("a")
-    assert replies.begin("a") is not None
-
-
-def test_a_taken_port_is_told_with_the_way_out() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"port {port}.*--port {port % 65535 + 1}"):
-            listening("127.0.0.1", port)
+def test_in_practice_the_sources_lead_back_to_the_exercise(dropout: Entry) -> None:
+    message = Said("assistant", "…", (Source(dropout, ()),))
+    assert 'name="back"' in page.source_panel(message, 1, back=True)
+    assert 'name="quiz"' not in page.source_panel(message, 1, back=True)
