@@ -160,8 +160,11 @@ def repetitions(words: Sequence[Word]) -> tuple[Stretch, ...]:
                 continue
             if not all(first) or (size == 1 and (first[0] in DOUBLED or re.search(r"\d", first[0]))):
                 continue
-            found.append(_stretch(kept[i : i + 2 * size]))
-            i += size - 1
+            times = 2
+            while said[i + times * size : i + (times + 1) * size] == first:
+                times += 1
+            found.append(_stretch(kept[i : i + times * size]))
+            i += times * size - 1
             break
         i += 1
     return tuple(found)

@@ -75,7 +75,7 @@ FIRST_PARTS = re.compile(
 SILENT_E_INSIDE = re.compile(r"(?<=[sctvmnkpdgr])e(?=(?:ly|ment|ments|ful|less|ness)$)|(?<=c)a(?=lly$)|(?<=iqu)e")
 SAID_APART = re.compile(
     r"(?<![tscgxq])i(?:a(?!ge)|o(?!us)|er|ers|ent|ents|en|ety)|(?<=[cr])eat(?=i|or)|(?<=[rl])ea[cl]ity|iu|uu|aye|^re(?=[aiou])(?!rea[dlsc][a-z]*$)"
-    r"|^coa[dg]|^coo[rp]|^neura|(?<![qg])ua(?=l|t)|(?<=n)eo|[ao]ic(?=$|s)|uity|ysis|wer$|wers$|[aeiou]ying|(?<=[eiou])ing"
+    r"|^coa[dg]|^coo[rp]|(?<![qg])ua(?=l|t)|(?<=n)eo|[ao]ic(?=$|s)|uity|ysis|wer$|wers$|[aeiou]ying|(?<=[eiou])ing"
 )
 
 
@@ -114,7 +114,7 @@ def syllables(text: str) -> int:
             total += sum(_word_syllables(word) for word in said_number(part.rstrip(",")).split())
         elif part.lower().strip("'") in SAID_AS_WORDS:
             total += SAID_AS_WORDS[part.lower().strip("'")]
-        elif re.fullmatch(r"[A-Z]{2,}s?", part):
+        elif re.fullmatch(r"[A-Z]+s?", part):
             total += sum(3 if letter == "W" else 1 for letter in part if letter.isupper())
         elif part == "x":
             total += 1

@@ -31,6 +31,7 @@ WINDOW_SECONDS = 28.0  # Whisper hears 30 s at a time
 KEPT_SILENCE = 0.6  # seconds of a longer silence that the recogniser hears; it stretches words over long ones
 TEMPERATURES = (0.0, 0.2, 0.4)
 REPETITIVE = 2.4  # compression ratio above which a text repeats itself (Radford et al. 2022, section 4.5)
+MOST_WORDS = 4.0  # a second; 240 words a minute is faster than anybody answers questions
 # With the prompt, 40 recordings of real and game voices scored above −0.9 in mean log-probability at a no-speech
 # probability below 0.25, apart from two cries; 45 noises and pieces of music scored below −1.0 or far above 0.25.
 UNLIKELY = -1.0
@@ -185,7 +186,7 @@ class Whisper:
         lexicon = Lexicon(terms)
         words: list[Word] = []
         for window in windows(speech, duration, samples):
-            words += self._window_words(window, samples, terms, lexicon)
+            words += self.window_words(window, samples, terms, lexicon)
         return Transcript(tuple(settled(words, speech)), speech, duration)
 
     def _prompt(self, terms: Sequence[str]) -> list[int]:
@@ -197,15 +198,18 @@ class Whisper:
                 tokens = self._tokenizer.encode(" " + prompt_text(kept))
         return [self._tokenizer.sot_prev, *tokens]
 
-    def _window_words(self, window: Window, audio: Samples, terms: Sequence[str], lexicon: Lexicon) -> list[Word]:
-        """The words of one window, with times in the recording."""
+    def window_words(
+        self, window: Window, audio: Samples, terms: Sequence[str] = (), lexicon: Lexicon | None = None
+    ) -> list[Word]:
+        """The words of one window, with times in the recording; none when the text is a guess or an echo."""
         from faster_whisper.audio import pad_or_trim
 
+        lexicon = lexicon or Lexicon(terms)
         features = self.model.feature_extractor(window.samples(audio), padding=HOP)
         frames = min(features.shape[-1], self.model.feature_extractor.nb_max_frames)
         encoded = self.model.encode(pad_or_trim(features[:, :frames]))
         heard = Heard(self.model, encoded, [*self._prompt(terms), *self._tokenizer.sot_sequence], frames)
-        tokens, _ = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps])
+        tokens, _ = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps], frames / 100)
         if not tokens or (frames < SHORT_FRAMES and self._echoes(encoded, tokens, heard.start)):
             return []
         tokens, alignment = self._repaired(heard, tokens, lexicon)
@@ -240,7 +244,7 @@ class Whisper:
             tokens = [*tokens[:a], *new, *tokens[b:]]
         return tokens, heard.align(tokens)
 
-    def _decode(self, encoded: Any, prompt: list[int]) -> tuple[list[int], float]:
+    def _decode(self, encoded: Any, prompt: list[int], seconds: float) -> tuple[list[int], float]:
         """The tokens of the best text and their mean log-probability; none when they are a guess on no speech."""
         best: tuple[list[int], float] = ([], -np.inf)
         no_speech = 0.0
@@ -256,8 +260,11 @@ class Whisper:
             no_speech = result.no_speech_prob
             tokens = [token for token in result.sequences_ids[0] if token < self._tokenizer.eot]
             score = result.scores[0] * len(tokens) / (len(tokens) + 1)
-            text = self._tokenizer.decode(tokens).encode()
-            repetitive = len(text) / max(1, len(zlib.compress(text))) > REPETITIVE
+            text = self._tokenizer.decode(tokens)
+            ratio = len(text.encode()) / max(1, len(zlib.compress(text.encode())))
+            # People repeat themselves too; a recogniser that is stuck does so faster than anybody speaks.
+            stuck = len(text.split()) > MOST_WORDS * seconds
+            repetitive = ratio > REPETITIVE and (stuck or temperature < TEMPERATURES[-1])
             if not repetitive and score > best[1]:
                 best = (tokens, score)
             if (not repetitive and score >= UNLIKELY) or (no_speech > NO_SPEECH and score < DOUBTFUL):
@@ -271,7 +278,9 @@ class Whisper:
         said = {bare(word) for word in text.split() if not is_filler(word)}
         if said - {bare(word) for word in self._tokenizer.decode(prompt).split()}:
             return False
-        plain, _ = self._decode(encoded, [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps])
+        plain, _ = self._decode(
+            encoded, [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps], SHORT_FRAMES / 100
+        )
         heard = self._tokenizer.decode(plain)
         return not heard.strip() or float(SoundIndex((sounds(text),)).distances(sounds(heard))[0]) > ECHO_DISTANCE
 

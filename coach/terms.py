@@ -62,7 +62,7 @@ def terms_in(texts: Iterable[str]) -> tuple[str, ...]:
     counts = {term: _count(term, whole, plain) for term in VOCABULARY}
     known = {folded(term) for term in VOCABULARY}
     # Short forms such as "NMS" or "DenseNet" mark themselves as terms by capitals after the first letter.
-    for token in re.findall(r"\b(?:[A-Z]{2,6}\d?|[A-Z]?[a-z]+[A-Z][A-Za-z]*\d?)\b", whole):
+    for token in re.findall(r"\b(?:[A-Z]{2,6}\d?|[A-Z]*[a-z]+[A-Z][A-Za-z]*\d?)\b", whole):
         if folded(token) not in known and folded(token).removesuffix("s") not in known:
             counts[token] = counts.get(token, 0) + 1
     return tuple(sorted((term for term, count in counts.items() if count), key=lambda term: -counts[term]))

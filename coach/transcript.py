@@ -12,6 +12,7 @@ from coach.audio import Span
 # Below this share of a passage's words, a passage was not said where it was looked for; half is the usual bar of
 # fuzzy quotation (a corrected transcript keeps far more).
 LEAST_SHARED = 0.5
+LONGEST_PHRASE = 4  # words of a term
 
 
 def bare(text: str) -> str:
@@ -78,13 +79,12 @@ class Transcript:
 
 def doubtful(transcript: Transcript, matters: Sequence[str], below: float) -> tuple[Word, ...]:
     """Words less probable than `below` that stand in one of the phrases that matter (terms of the entry)."""
-    phrases = [[bare(part) for part in re.split(r"[\s-]+", phrase) if bare(part)] for phrase in matters]
-    said = [bare(word.text) for word in transcript.words]
+    wanted = {"".join(re.findall(r"\w+", phrase.lower())) for phrase in matters} - {""}
+    said = ["".join(re.findall(r"\w+", word.text.lower())) for word in transcript.words]
     found: dict[int, Word] = {}
-    for phrase in phrases:
-        for size in {len(phrase), 1}:
-            wanted = phrase if size == len(phrase) else ["".join(phrase)]
-            for i in range(len(said) - size + 1):
-                if said[i : i + size] == wanted:
-                    found.update({j: transcript.words[j] for j in range(i, i + size)})
+    for i in range(len(said)):
+        # Written together or apart, a phrase has the same letters.
+        for size in range(1, LONGEST_PHRASE + 1):
+            if "".join(said[i : i + size]) in wanted:
+                found.update({j: transcript.words[j] for j in range(i, min(i + size, len(said)))})
     return tuple(found[i] for i in sorted(found) if found[i].probability < below)
