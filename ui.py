@@ -24,7 +24,7 @@ from coach.coach import Coach
 from coach.config import Settings
 from coach.doctor import report
 from coach.errors import CoachError, SettingsError
-from coach.events import Event, Source
+from coach.events import Event, Graded, Source, SourcesFound
 from coach.layout import Layout
 from coach.options import add_arguments, settings_of
 from coach.practice import Practice
@@ -40,6 +40,7 @@ HERE = Path(page.__file__).parent
 MAX_WAITING = 32  # visitors in the queue; more are told that the coach is busy
 AT_ONCE = 4  # replies under way at the same time; the engine itself takes one after the other
 MAX_FILE_SIZE = "100mb"  # five minutes of 16-bit stereo at 48 kHz are 58 MB; longer files are told so
+FIRST = (SourcesFound, Graded)  # shown before the words that follow them
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FOCUS = "() => window.coachPage.focus()"
 Updates = dict[Any, Any]
@@ -152,7 +153,7 @@ class Page:
             yield {**first, parts.composer: gr.update(**first[parts.composer], value="")} if clear else first
             beside = (view.opened, view.card)
             try:
-                for batch in paced(respond(view.session, text, running.stop), running.stop):
+                for batch in paced(respond(view.session, text, running.stop), running.stop, closing=FIRST):
                     view = view.heard(batch)
                     now: Updates = {parts.chat: page.chat(view.said)} if batch else {parts.stop: gr.skip()}
                     if beside != (view.opened, view.card):

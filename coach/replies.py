@@ -72,8 +72,12 @@ class _End(Generic[Item]):
         self.error = error
 
 
-def paced(events: Iterator[Item], stop: threading.Event, pace: float = PACE) -> Iterator[tuple[Item, ...]]:
+def paced(
+    events: Iterator[Item], stop: threading.Event, pace: float = PACE, closing: tuple[type, ...] = ()
+) -> Iterator[tuple[Item, ...]]:
     """The events in batches: the first at once, then at most one batch every `pace` seconds.
+
+    An event of a type in `closing` ends its batch, so that it is shown before what follows it.
 
     The events are drawn in a thread of their own, so that setting `stop` is noticed while they keep one waiting; they
     then have `GRACE` seconds to end by themselves. A batch is empty when nothing happened for `PATIENCE` seconds.
@@ -108,6 +112,8 @@ def paced(events: Iterator[Item], stop: threading.Event, pace: float = PACE) -> 
                         raise item.error
                     return
                 batch.append(item)
+                if isinstance(item, closing):
+                    break
                 try:
                     item = waiting.get_nowait()
                 except queue.Empty:

@@ -23,6 +23,12 @@ def test_events_come_in_batches_and_the_first_at_once() -> None:
     assert len(times) < 10
 
 
+def test_an_event_that_closes_its_batch_comes_before_what_follows() -> None:
+    batches = list(paced(iter([1, 2, "sources", 3, 4]), threading.Event(), closing=(str,)))
+    assert batches[0][-1] == "sources"
+    assert [item for batch in batches for item in batch] == [1, 2, "sources", 3, 4]
+
+
 def test_a_stop_is_noticed_while_the_events_keep_one_waiting() -> None:
     stop = threading.Event()
 
