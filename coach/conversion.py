@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Form = Literal["bf16", "int8"]
 
-FORMAT = 1  # raised when what is written changes, so that older folders are not taken for current ones
+FORMAT = 2  # raised when what is written changes, so that older folders are not taken for current ones
 
 _CONTROL = 3  # the token type of special tokens, as ggml numbers them
 # How Qwen splits text before byte-pair encoding: https://huggingface.co/Qwen/Qwen2.5-1.5B/blob/main/tokenizer.json
@@ -70,29 +70,23 @@ def _convert_qwen2(file: GGUFFile, folder: Path, form: Form, advance: Callable[[
     config.save_pretrained(folder)
     _save_generation_config(file, folder)
     count = int(config.num_hidden_layers)
+    rotation = quantised.rotation_for(config)
     tensors: dict[str, torch.Tensor] = {}
     for done, (prefix, group) in enumerate(_groups(file, count)):
         if form == "bf16":
             tensors |= {prefix + name: tensor for name, tensor in group.items()}
         elif prefix.startswith("model.layers."):
-            packed = quantised.pack_layer({name: tensor.float() for name, tensor in group.items()})
+            packed = quantised.pack_layer(group, rotation)
             tensors |= {prefix + name: tensor for name, tensor in packed.items()}
         else:
-            tensors |= _pack_outer(group)
+            embedding = group["model.embed_tokens.weight"]
+            head = group.get("lm_head.weight", embedding)
+            tensors |= quantised.pack_outer(embedding, group["model.norm.weight"], head, rotation)
         advance(0.9 * (done + 1) / (count + 1))
     if form == "bf16" and not config.tie_word_embeddings and "lm_head.weight" not in tensors:
         raise WeightsError(f"{file.path} has no output weights. Fetch it again, or name another file.")
     name = "int8.safetensors" if form == "int8" else "model.safetensors"
     save_file(tensors, folder / name, metadata={"format": "pt"})
-
-
-def _pack_outer(group: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Embeddings stay bf16 (only the rows in use are ever read); the output layer is quantised."""
-    from coach import quantised
-
-    head = group.pop("lm_head.weight", group["model.embed_tokens.weight"])
-    packed = quantised.pack(head.float())
-    return {**group, **{f"lm_head.{name}": tensor for name, tensor in packed.items()}}
 
 
 def _groups(file: GGUFFile, layers: int) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:

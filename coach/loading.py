@@ -151,11 +151,11 @@ def _source(settings: Settings, device: torch.device, report: Progress) -> tuple
 
 
 def _wants_int8(settings: Settings) -> bool:
-    from coach import quantised
+    from coach.int8_product import choose_product
 
     if settings.quantise == "none":
         return False
-    if quantised.works():
+    if choose_product() is not None:
         return True
     if settings.quantise == "int8":
         raise ModelError("This processor's torch lacks int8 products. Leave --quantise unset.")
@@ -251,7 +251,7 @@ def _model(source: str | Path, settings: Settings, device: torch.device) -> tupl
         log.warning("no int8 layers for %s; the model runs unquantised", model.config.model_type)
         return model, "none"
     quantised.quantise(model)
-    _skip_masks(model)
+    _finish_int8(model)
     return model, "int8"
 
 
@@ -268,18 +268,19 @@ def _int8_model(folder: Path) -> Any:
         quantised.structure(model)
     model.load_state_dict(load_file(folder / "int8.safetensors"), strict=True, assign=True)
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config)
-    model.model.norm.float()
     model.eval()
-    _skip_masks(model)
+    _finish_int8(model)
     return model
 
 
-def _skip_masks(model: Any) -> None:
-    """Keep transformers from making masks at every token: the int8 layers attend by themselves."""
+def _finish_int8(model: Any) -> None:
+    """Order the weights for the product that serves here, and keep transformers from making masks at every token."""
     from transformers import AttentionInterface
 
     from coach import quantised
+    from coach.int8_product import IntMM, choose_product
 
+    quantised.prepare(model, choose_product() or IntMM())
     AttentionInterface.register(quantised.ATTENTION, quantised.attend)
     model.config._attn_implementation = quantised.ATTENTION
 
@@ -321,8 +322,11 @@ def _dtype(device: torch.device) -> torch.dtype:
 
 def _parameters(model: Any) -> int:
     """How many weights the model has; a matrix shared by input and output counts once."""
+    from coach.quantised import Int8Linear
+
     tensors = {t.data_ptr(): t.numel() for t in (*model.parameters(), *model.buffers())}
-    return sum(tensors.values())
+    packed = sum(m.rows * m.columns for m in model.modules() if isinstance(m, Int8Linear))
+    return int(sum(tensors.values()) + packed)
 
 
 def _ends(model: Any, tokens: ChatTokens) -> frozenset[int]:

@@ -1,73 +1,119 @@
 """Eight-bit layers for the processor: weights are int8 with a scale for each row, activations int8 for each token.
 
+With `coach.rotation` merged in, one int8 number for an activation is exact enough everywhere but before the last
+projection of a layer and the output layer; there a second number carries the remainder of the first (15 bits).
+`benchmarks/generation.py --accuracy` measures what this costs against bf16.
+
 The module is imported where a model is loaded, so it may import torch at its top.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-_LEVELS = 127  # int8 without -128, so that negation is exact
+from coach.int8_product import LEVELS, Product
+from coach.rotation import Rotation
+
+SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
+"""Model types whose decoder layers `Int8DecoderLayer` computes."""
+
+ATTENTION = "coach_int8"
+"""The name under which transformers knows that these layers attend by themselves."""
+
 _TINY = 1e-12  # keeps a row of zeros from dividing by zero
+_REMAINDER = 2 * LEVELS  # how much finer the second number is: the remainder is at most half a level
+_JOINED = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "o": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+_NORMS = {
+    "input_norm": "input_layernorm",
+    "post_norm": "post_attention_layernorm",
+    "q_norm": "self_attn.q_norm",
+    "k_norm": "self_attn.k_norm",
+}
+
+
+def rotation_for(config: Any) -> Rotation:
+    """The rotation of a model of a supported type."""
+    return Rotation(config.hidden_size, _head_size(config))
 
 
 def pack(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Quantise float weights (rows, columns) to `weight` int8 and `scale` float32 (rows)."""
-    scale = weight.abs().amax(dim=1).clamp_(min=_TINY) / _LEVELS
+    """Quantise float32 weights (rows, columns) to `weight` int8 and `scale` float32 (rows)."""
+    scale = weight.abs().amax(dim=1).clamp_(min=_TINY) / LEVELS
     return {"weight": (weight / scale[:, None]).round_().to(torch.int8), "scale": scale}
 
 
-def pack_layer(layer: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One decoder layer's tensors under transformers' names, as the float32 state of `Int8DecoderLayer`."""
-    joined = {
-        "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        "o": ("self_attn.o_proj",),
-        "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-        "down": ("mlp.down_proj",),
-    }
+def pack_layer(layer: Mapping[str, torch.Tensor], rotation: Rotation) -> dict[str, torch.Tensor]:
+    """One decoder layer's tensors under transformers' names, as the state of `Int8DecoderLayer`."""
+    turned = rotation.layer({name: tensor.float() for name, tensor in layer.items()})
     state: dict[str, torch.Tensor] = {}
-    for name, parts in joined.items():
-        packed = pack(torch.cat([layer[f"{part}.weight"] for part in parts]))
+    for name, parts in _JOINED.items():
+        packed = pack(torch.cat([turned[f"{part}.weight"] for part in parts]))
         state |= {f"{name}.{key}": tensor for key, tensor in packed.items()}
-        if f"{parts[0]}.bias" in layer:
-            state[f"{name}.bias"] = torch.cat([layer[f"{part}.bias"] for part in parts])
-    names = {
-        "input_norm": "input_layernorm",
-        "post_norm": "post_attention_layernorm",
-        "q_norm": "self_attn.q_norm",
-        "k_norm": "self_attn.k_norm",
-    }
-    state |= {name: layer[f"{there}.weight"] for name, there in names.items() if f"{there}.weight" in layer}
+        if f"{parts[0]}.bias" in turned:
+            state[f"{name}.bias"] = torch.cat([turned[f"{part}.bias"] for part in parts])
+    state |= {name: turned[f"{there}.weight"] for name, there in _NORMS.items() if f"{there}.weight" in turned}
     return state
 
 
-class Int8Linear(nn.Module):
-    """A linear layer with int8 weights; float32 in, float32 out."""
+def pack_outer(
+    embedding: torch.Tensor, norm: torch.Tensor, head: torch.Tensor, rotation: Rotation
+) -> dict[str, torch.Tensor]:
+    """What lies outside the layers. Embeddings stay bf16: only the rows in use are ever read."""
+    packed = pack(rotation.reads(head.float(), norm.float()))
+    return {
+        "model.embed_tokens.weight": rotation.reads(embedding.float()).to(torch.bfloat16),
+        "model.norm.weight": torch.ones_like(norm, dtype=torch.float32),
+        **{f"lm_head.{name}": tensor for name, tensor in packed.items()},
+    }
 
-    weight: torch.Tensor
+
+class Int8Linear(nn.Module):
+    """A linear layer with int8 weights; float32 in, float32 out. `prepare` must run before the first use."""
+
+    weight: torch.Tensor | None
     scale: torch.Tensor
     bias: torch.Tensor | None
 
-    def __init__(self, rows: int, columns: int, bias: bool = False) -> None:
+    def __init__(self, rows: int, columns: int, bias: bool = False, precise: bool = False) -> None:
         super().__init__()
+        self.rows, self.columns = rows, columns
+        self.precise = precise
         self.register_buffer("weight", torch.empty((rows, columns), dtype=torch.int8))
         self.register_buffer("scale", torch.empty(rows, dtype=torch.float32))
         self.register_buffer("bias", torch.empty(rows, dtype=torch.float32) if bias else None)
 
+    def prepare(self, product: Product) -> None:
+        """Bring the weights into the order that `product` computes fastest in."""
+        assert self.weight is not None
+        self.multiply = product.prepared(self.weight, self.scale)
+        self.weight = None
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, columns) to (…, rows)."""
-        flat = x.reshape(-1, x.shape[-1]).float()
-        amount = flat.abs().amax(dim=1, keepdim=True).clamp_(min=_TINY) / _LEVELS
-        quants = (flat / amount).round_().to(torch.int8)
-        out = torch._int_mm(quants, self.weight.t()).float().mul_(self.scale).mul_(amount)
+        flat = x.reshape(-1, x.shape[-1])
+        level = flat.abs().amax(dim=1, keepdim=True).clamp_(min=_TINY).mul_(1 / LEVELS)
+        exact = flat / level
+        if self.precise:
+            whole = exact.round()
+            rest = exact.sub_(whole).mul_(_REMAINDER).round_()
+            both = self.multiply(torch.cat([whole, rest]))
+            out = both[: len(flat)].add_(both[len(flat) :], alpha=1 / _REMAINDER).mul_(level)
+        else:
+            out = self.multiply(exact.round_()).mul_(level)
         if self.bias is not None:
             out += self.bias
-        return out.view(*x.shape[:-1], -1)
+        return out.view(*x.shape[:-1], self.rows)
 
 
 class FloatEmbedding(nn.Module):
@@ -101,13 +147,13 @@ class Int8DecoderLayer(nn.Module):
         self.index = index
         self.eps = config.rms_norm_eps
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head_size = getattr(config, "head_dim", None) or hidden // self.heads
+        self.head_size = _head_size(config)
         bias = config.model_type == "qwen2" or bool(getattr(config, "attention_bias", False))
         rows = (self.heads + 2 * self.kv_heads) * self.head_size
         self.qkv = Int8Linear(rows, hidden, bias)
         self.o = Int8Linear(hidden, self.heads * self.head_size, bias and config.model_type != "qwen2")
         self.gate_up = Int8Linear(2 * config.intermediate_size, hidden)
-        self.down = Int8Linear(hidden, config.intermediate_size)
+        self.down = Int8Linear(hidden, config.intermediate_size, precise=True)
         for name in ("input_norm", "post_norm"):
             self.register_buffer(name, torch.empty(hidden, dtype=torch.float32))
         for name in ("q_norm", "k_norm"):
@@ -137,20 +183,24 @@ class Int8DecoderLayer(nn.Module):
         v = v.to(torch.bfloat16).transpose(1, 2)
         if past_key_values is not None:
             k, v = past_key_values.update(k, v, self.index)
-        mixed = attend(q, k, v, attention_mask, self.head_size**-0.5)
+        mixed = attend(q, k, v, attention_mask, self.head_size**-0.5).float()
         x = x + self.o(mixed.reshape(batch, length, -1))
         gate, up = self.gate_up(self._norm(x, self.post_norm)).chunk(2, dim=-1)
-        out: torch.Tensor = x + self.down(F.silu(gate) * up)
+        out: torch.Tensor = self.down(F.silu(gate).mul_(up)).add_(x)
         return out
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
 
 
+def _head_size(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotary position embedding (https://arxiv.org/abs/2104.09864) of (batch, tokens, heads, head size)."""
     half = x.shape[-1] // 2
-    c, s = cos[..., None, :half].float(), sin[..., None, :half].float()
+    c, s = cos[..., None, :half], sin[..., None, :half]
     first, second = x[..., :half], x[..., half:]
     return torch.cat([first * c - second * s, second * c + first * s], dim=-1)
 
@@ -158,21 +208,21 @@ def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Ten
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
     """Attention of (batch, heads, tokens, size) over fewer key heads, to (batch, tokens, heads, size).
 
-    Without a mask a single token sees everything; the heads that share keys are then rows of one product, so
-    that keys and values are read once.
+    Without a mask the tokens are the last of the text and each sees what is before it. Token by token, the heads
+    that share keys are rows of one product, so that keys and values are read once, and a token's numbers don't
+    depend on how many are computed with it.
     """
     batch, heads, length, size = q.shape
-    if length == 1 and mask is None:
-        grouped = q.reshape(batch, k.shape[1], heads // k.shape[1], size)
-        return F.scaled_dot_product_attention(grouped, k, v, scale=scale).reshape(batch, 1, heads, size)
-    out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=heads != k.shape[1]
-    )
+    if mask is None:
+        rows = []
+        for at in range(length):
+            seen = k.shape[2] - length + 1 + at
+            grouped = q[:, :, at].reshape(batch, k.shape[1], heads // k.shape[1], size)
+            row = F.scaled_dot_product_attention(grouped, k[:, :, :seen], v[:, :, :seen], scale=scale)
+            rows.append(row.reshape(batch, 1, heads, size))
+        return rows[0] if length == 1 else torch.cat(rows, dim=1)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=heads != k.shape[1])
     return out.transpose(1, 2)
-
-
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
-"""Model types whose decoder layers `Int8DecoderLayer` computes."""
 
 
 def structure(model: Any) -> None:
@@ -181,37 +231,30 @@ def structure(model: Any) -> None:
     for index in range(len(inner.layers)):
         inner.layers[index] = Int8DecoderLayer(config, index)
     inner.embed_tokens = FloatEmbedding(config.vocab_size, config.hidden_size)
-    model.lm_head = Int8Linear(config.vocab_size, config.hidden_size)
+    model.lm_head = Int8Linear(config.vocab_size, config.hidden_size, precise=True)
 
 
 def quantise(model: Any) -> None:
     """Replace the layers of a loaded model of a supported type by int8 ones, one after another."""
-    config, inner = model.config, model.model
-    head = pack(model.lm_head.weight.detach().float())
-    embedding = inner.embed_tokens.weight.detach().to(torch.bfloat16)
+    inner, rotation = model.model, rotation_for(model.config)
+    state = pack_outer(
+        inner.embed_tokens.weight.detach(), inner.norm.weight.detach(), model.lm_head.weight.detach(), rotation
+    )
     for index, layer in enumerate(inner.layers):
-        state = pack_layer({name: tensor.float() for name, tensor in layer.state_dict().items()})
-        with torch.device("meta"):
-            inner.layers[index] = Int8DecoderLayer(config, index)
-        inner.layers[index].load_state_dict(state, assign=True)
+        packed = pack_layer({name: tensor.detach() for name, tensor in layer.state_dict().items()}, rotation)
+        state |= {f"model.layers.{index}.{name}": tensor for name, tensor in packed.items()}
+        inner.layers[index] = nn.Identity()  # frees the float weights
     with torch.device("meta"):
-        inner.embed_tokens = FloatEmbedding(*embedding.shape)
-        model.lm_head = Int8Linear(*head["weight"].shape)
-    inner.embed_tokens.load_state_dict({"weight": embedding}, assign=True)
-    model.lm_head.load_state_dict(head, assign=True)
-    inner.norm.float()
+        structure(model)
+    model.load_state_dict(state, strict=True, assign=True)
 
 
-ATTENTION = "coach_int8"
-"""The name under which transformers knows that these layers attend by themselves."""
+def prepare(model: Any, product: Product) -> None:
+    """Prepare all int8 layers for `product`, several at a time (torch prepares one on a single core)."""
+    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+        for done in [pool.submit(layer.prepare, product) for layer in _linears(model)]:
+            done.result()
 
 
-def works() -> bool:
-    """Whether this machine's torch multiplies int8 rightly: a product at the edge of the range, against integers."""
-    left = torch.full((3, 64), _LEVELS, dtype=torch.int8)
-    right = torch.full((32, 64), -_LEVELS, dtype=torch.int8)
-    try:
-        product = torch._int_mm(left, right.t())
-    except (RuntimeError, AttributeError):
-        return False
-    return bool((product == -64 * _LEVELS * _LEVELS).all())
+def _linears(model: nn.Module) -> Iterator[Int8Linear]:
+    return (module for module in model.modules() if isinstance(module, Int8Linear))

@@ -1,0 +1,85 @@
+"""Rotations that spread outliers before weights and activations are rounded to int8, without changing the model.
+
+A few channels of the residual stream are hundreds of times larger than the rest, and a scale for each token then
+leaves the rest few levels. Multiplying the stream by an orthogonal matrix spreads them. RMSNorm commutes with it
+once its weights are folded into the next layer, so it is merged into the weights and costs nothing later
+(QuaRot, https://arxiv.org/abs/2404.00456). Chosen by `benchmarks/generation.py --accuracy`.
+
+The module is imported where a model is converted, so it may import torch at its top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+_SEED = 0
+
+
+class Rotation:
+    """The orthogonal matrix R of a model: random signs, then a Hadamard matrix for each block of channels."""
+
+    def __init__(self, hidden: int, head_size: int) -> None:
+        generator = torch.Generator().manual_seed(_SEED)
+        self.signs = torch.randint(0, 2, (hidden,), generator=generator).float() * 2 - 1
+        self.head_size = head_size
+
+    def reads(self, weight: torch.Tensor, norm: torch.Tensor | None = None) -> torch.Tensor:
+        """Weights (rows, hidden) of a layer that reads the stream, with the norm before it folded in."""
+        folded = weight if norm is None else weight * norm
+        return hadamard(folded * self.signs)
+
+    def writes(self, weight: torch.Tensor) -> torch.Tensor:
+        """Weights (hidden, columns) of a layer that writes to the stream."""
+        return hadamard(weight.t() * self.signs).t().contiguous()
+
+    def layer(self, layer: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """One decoder layer's float32 tensors under transformers' names, rotated; its norms become ones.
+
+        Values are rotated within each head too, between the value and the output projection.
+        """
+        turned = dict(layer)
+        for norm, readers in (
+            ("input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
+            ("post_attention_layernorm", ("mlp.gate_proj", "mlp.up_proj")),
+        ):
+            weight = turned[f"{norm}.weight"]
+            turned[f"{norm}.weight"] = torch.ones_like(weight)
+            for name in readers:
+                turned[f"{name}.weight"] = self.reads(turned[f"{name}.weight"], weight)
+        for name in ("self_attn.o_proj", "mlp.down_proj"):
+            turned[f"{name}.weight"] = self.writes(turned[f"{name}.weight"])
+            if f"{name}.bias" in turned:
+                turned[f"{name}.bias"] = hadamard(turned[f"{name}.bias"] * self.signs)
+        value = turned["self_attn.v_proj.weight"]
+        turned["self_attn.v_proj.weight"] = self._heads(value.t()).t().contiguous()
+        if "self_attn.v_proj.bias" in turned:
+            turned["self_attn.v_proj.bias"] = self._heads(turned["self_attn.v_proj.bias"])
+        turned["self_attn.o_proj.weight"] = self._heads(turned["self_attn.o_proj.weight"])
+        return turned
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        return hadamard(x.reshape(*x.shape[:-1], -1, self.head_size)).reshape(x.shape)
+
+
+def hadamard(x: torch.Tensor) -> torch.Tensor:
+    """Multiply the last dimension by Sylvester's Hadamard matrix, scaled to be orthogonal.
+
+    A size that is no power of two is cut into blocks of the largest power that divides it. The matrix of a block
+    is the Kronecker product of two small ones, which is a hundred times less work than the whole.
+    """
+    size = x.shape[-1]
+    block = size & -size
+    left = 1 << (block.bit_length() // 2)
+    right = block // left
+    y: torch.Tensor = x.reshape(-1, left, right) @ _sylvester(right)
+    out: torch.Tensor = (y.transpose(1, 2) @ _sylvester(left)).transpose(1, 2).reshape(x.shape)
+    return out
+
+
+def _sylvester(size: int) -> torch.Tensor:
+    matrix = torch.ones(1, 1)
+    while len(matrix) < size:
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    return matrix.mul_(size**-0.5)
