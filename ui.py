@@ -254,7 +254,11 @@ class Page:
             return
         point = view.contested
 
-        sentence = self.practice.claimed(view, _number(value))
+        try:
+            sentence = self.practice.claimed(view, _number(value))
+        except CoachError as error:
+            yield self._shown(view.refused(str(error)))
+            return
 
         def contest(session: Session, _: str, stop: threading.Event) -> Iterator[Event]:
             return self.coach.contest(session, point, sentence, stop)
@@ -366,8 +370,16 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app, log_level="warning", ssl_certfile=settings.ssl_certfile, ssl_keyfile=settings.ssl_keyfile
     )
+    try:
+        config.load()
+    except OSError as error:
+        raise SettingsError(
+            f"The certificate {settings.ssl_certfile} and its key {settings.ssl_keyfile} cannot be used ({error}). "
+            "Name PEM files that belong together."
+        ) from error
     scheme = "https" if settings.ssl_certfile else "http"
-    print(f"Interview Coach: {scheme}://{settings.host}:{bound.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"Interview Coach: {scheme}://{host}:{bound.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
     uvicorn.Server(config).run(sockets=[bound])
 
 

@@ -305,6 +305,7 @@
           if (message.getAttribute("aria-label") !== name) message.setAttribute("aria-label", name);
       announce(log);
     }
+    for (const cite of document.querySelectorAll("#chat .cite:not([aria-label])")) cite.setAttribute("aria-label", cite.title);
     const named = { "#mode": "What to do", "#state": "What runs where", "#aside": "Beside the conversation" };
     for (const [selector, name] of Object.entries(named)) {
       const element = find(selector);

@@ -11,13 +11,15 @@ import html
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coach.coach import CoachStatus
 from coach.events import Source
 from coach.knowledge import Entry, Reference
 from coach.sentences import split_sentences
 from coach.view import Light, Mode, Said, View
+
+if TYPE_CHECKING:
+    from coach.coach import CoachStatus
 
 LATEX_DELIMITERS = [
     {"left": "$$", "right": "$$", "display": True},

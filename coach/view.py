@@ -16,6 +16,8 @@ Speaker = Literal["user", "assistant"]
 Mode = Literal["ask", "practise"]
 Kind = Literal["words", "answer", "question", "spoken"]  # an answer to be graded, a question put, a text to hear
 
+MAX_SAID = 120  # messages on the page; older ones leave it, so that a long session stays quick
+
 _ENDINGS = {"length": "The reply reached its greatest length and was cut off here.", "cancelled": "Stopped."}
 
 
@@ -113,7 +115,7 @@ class View:
         note = "Reading your answer" if view.answering else note
         reply = Said("assistant", note=note, waiting=True, before=view.session, practice=view.answering)
         view = replace(view, opened=None, editing=None, contested="", transcript=None, heard_note="")
-        return replace(view, said=(*view.said, asked, reply))
+        return replace(view, said=(*view.said, asked, reply)[-MAX_SAID:])
 
     def transcribed(self, transcript: Transcript, doubts: tuple[Word, ...]) -> View:
         """With a recording written down, to be checked before it is sent; `doubts` are terms that may be wrong."""

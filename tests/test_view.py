@@ -10,7 +10,7 @@ from coach.grading import Flag, Scorecard, Verdict
 from coach.knowledge import Entry, KeyPoint
 from coach.session import Attempt, Exchange, Exercise, Session
 from coach.transcript import Transcript, Word
-from coach.view import Said, View
+from coach.view import MAX_SAID, Said, View
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,11 @@ def test_editing_a_question_keeps_what_was_practised_since() -> None:
     )
     assert later.back_to(0).session.exercise is not None
     assert later.back_to(0).session.exchanges == ()
+
+
+def test_a_long_session_lets_go_of_its_oldest_messages() -> None:
+    view = View()
+    for n in range(MAX_SAID):
+        view = view.sent(f"q{n}").heard([finished(view.session, "")])
+    assert len(view.said) == MAX_SAID
+    assert view.said[-2].text == f"q{MAX_SAID - 1}"
