@@ -74,10 +74,16 @@ def _turns(record: dict[str, Any]) -> list[str]:
 def _lines(path: str) -> Iterator[str]:
     """The lines of a file or of standard input, opened at once; raises `InputError`."""
     try:
-        file = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - read to the end of the run
+        file = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - closed after its last line
     except (OSError, ValueError) as error:
         raise InputError(f"{path!r} cannot be read ({error}); name a file of JSON lines.") from error
-    return (line.decode("utf-8", "replace") for line in file)
+
+    def read() -> Iterator[str]:
+        with file:
+            for line in file:
+                yield line.decode("utf-8", "replace")
+
+    return read()
 
 
 def _run_batch(lines: Iterator[str], work: Callable[[dict[str, Any]], dict[str, Any]], out: TextIO) -> int:
