@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from coach.audio import Span, gaps
-from coach.pronunciation import syllables
+from coach.pronunciation import said_number, syllables
 from coach.transcript import Transcript, Word, bare
 
 
@@ -71,8 +71,9 @@ class Delivery:
     """The figures of one answer: seconds, words a minute, syllables a second; advice in one or two sentences.
 
     `pauses` are silences over 1.0 s between the first and the last word; silence before and after is not a pause.
-    `words_per_minute` counts every word, fillers included, over the time from the first sound of speech to the last;
-    `articulation_rate` counts syllables over the time with silences from 0.25 s taken out.
+    `words_per_minute` counts every word as it is said, fillers included and numbers in words, over the time from the
+    first sound of speech to the last; `articulation_rate` counts syllables over the time with silences from 0.25 s
+    taken out.
     """
 
     duration: float
@@ -198,6 +199,15 @@ def hedges(words: Sequence[Word]) -> tuple[Stretch, ...]:
     return tuple(found)
 
 
+def said_words(word: str) -> int:
+    """How many words a written one is when said: "1000" is two, "28x28" is five, everything without digits is one."""
+    numbers = re.findall(r"\d[\d,]*(?:\.\d+)?", word)
+    if not numbers:
+        return 1
+    between = len(re.findall(r"(?<=\d)\s*[x×]\s*(?=\d)|%", word))
+    return sum(len(said_number(number.rstrip(",")).split()) for number in numbers) + between
+
+
 def delivery(transcript: Transcript) -> Delivery:
     """Every figure of a transcript; all zero, and no time to the first word, when nothing was said."""
     words, speech = transcript.words, transcript.speech
@@ -209,7 +219,7 @@ def delivery(transcript: Transcript) -> Delivery:
     return Delivery(
         duration=transcript.duration,
         words=len(words),
-        words_per_minute=60 * len(words) / max(spoken, 0.1),
+        words_per_minute=60 * sum(said_words(word.text) for word in words) / max(spoken, 0.1),
         articulation_rate=sum(syllables(word.text) for word in words) / max(spoken - silent, 0.1),
         time_to_first_word=speech[0].start,
         fillers=fillers(words),

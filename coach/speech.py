@@ -15,8 +15,8 @@ from coach.audio import HOP, SAMPLE_RATE, Samples, Span, energies, read_audio, r
 from coach.config import Device, Settings
 from coach.delivery import delivery, is_filler
 from coach.errors import AudioError
-from coach.pronunciation import SoundIndex, sounds
-from coach.terms import NEAR, Candidate, Lexicon
+from coach.pronunciation import SoundIndex, sounds, syllables
+from coach.terms import NEAR, Candidate, Lexicon, related_terms
 from coach.transcript import Transcript, Word, bare
 
 # What the prompt is for: Whisper keeps fillers and spellings that it has seen just before, and drops those it has not.
@@ -42,7 +42,12 @@ ECHO_DISTANCE = 0.4  # in sound, between the text and what is heard without the 
 TOKENS_AFTER = 6  # tokens after a change whose probability counts too
 LONG_TERM = 10  # sounds
 LONG_ALLOWANCE, HOMOPHONE_ALLOWANCE, SHORT_ALLOWANCE = 8.0, 5.0, 3.5
+SURE_WORD = 0.9  # probability from which a single word is no other one that merely sounds similar
 UNEXPECTED = 0.6  # share of the allowance for terms that the entry does not hold
+# The same for putting in "um" or "uh" for a short word that stands alone, larger for words that end in a hum.
+FILLERS_HEARD = (" um", " uh")
+FILLER_ALLOWANCE, HUM_ALLOWANCE = 3.0, 7.0
+HUM = re.compile(r"[aeiou]mb?e?$")
 UNMISTAKABLE = 14  # sounds from which a term that sounds nearly the same needs no further proof
 
 
@@ -114,21 +119,23 @@ def _cut(span: Span, audio: Samples) -> list[Span]:
 
 @dataclass(frozen=True)
 class Heard:
-    """An encoded window with the prompt that texts are judged under."""
+    """A window as the model's encoder hears it."""
 
     model: Any
+    window: Window
     encoded: Any
-    start: list[int]
-    frames: int
+    frames: int  # of 10 ms
 
-    def align(self, tokens: list[int]) -> Any:
-        """The alignment of a text with the sound: pairs (token, frame) and the probability of each token."""
-        return self.model.model.align(self.encoded, self.start, [tokens], self.frames)[0]
+    def align(self, start: list[int], tokens: list[int]) -> Any:
+        """The alignment of a text with the sound, after a prompt: (token, frame) pairs and each token's probability."""
+        return self.model.model.align(self.encoded, start, [tokens], self.frames)[0]
 
-    def loss(self, tokens: list[int], probabilities: Sequence[float], a: int, b: int, new: list[int]) -> float:
+    def loss(
+        self, start: list[int], tokens: list[int], probabilities: Sequence[float], a: int, b: int, new: list[int]
+    ) -> float:
         """How much log-probability it costs to hear `new` instead of tokens a … b, a few tokens after them included."""
         after = tokens[b : b + TOKENS_AFTER]
-        changed = self.align([*tokens[:a], *new, *after]).text_token_probs[a:]
+        changed = self.align(start, [*tokens[:a], *new, *after]).text_token_probs[a:]
         return _log_sum(probabilities[a : b + len(after)]) - _log_sum(changed)
 
 
@@ -145,6 +152,20 @@ def allowance(candidate: Candidate, expected: bool) -> float:
     long = candidate.sounds >= LONG_TERM or " " in candidate.term
     most = LONG_ALLOWANCE if long else HOMOPHONE_ALLOWANCE if candidate.distance == 0 else SHORT_ALLOWANCE
     return most * (1.0 if expected else UNEXPECTED)
+
+
+def filler_places(texts: Sequence[str]) -> list[int]:
+    """Where a short word stands alone between marks of punctuation and may be an "um" or "uh" misheard."""
+    places: list[int] = []
+    for i, text in enumerate(texts):
+        word = bare(text)
+        if not word or len(word) > 5 or is_filler(word) or syllables(word) != 1:
+            continue
+        before = i > 0 and not re.search(r"\w", texts[i - 1])
+        after = i + 1 < len(texts) and re.match(r"\s*[,.;]", texts[i + 1]) is not None
+        if before and after:
+            places.append(i)
+    return places
 
 
 class Whisper:
@@ -183,10 +204,12 @@ class Whisper:
         samples = resampled(audio, sample_rate)
         duration = len(samples) / SAMPLE_RATE
         speech = speech_spans(samples)
-        lexicon = Lexicon(terms)
-        words: list[Word] = []
-        for window in windows(speech, duration, samples):
-            words += self.window_words(window, samples, terms, lexicon)
+        heard = [self._hear(window, samples) for window in windows(speech, duration, samples)]
+        words = [word for one in heard for word in self._words(one, terms)]
+        if not terms and words:
+            # Nobody said what it is about, but the first look has: a second one with the terms of that topic.
+            expected = related_terms(" ".join(word.text for word in words))
+            words = [word for one in heard for word in self._words(one, expected)] if expected else words
         return Transcript(tuple(settled(words, speech)), speech, duration)
 
     def _prompt(self, terms: Sequence[str]) -> list[int]:
@@ -198,30 +221,34 @@ class Whisper:
                 tokens = self._tokenizer.encode(" " + prompt_text(kept))
         return [self._tokenizer.sot_prev, *tokens]
 
-    def window_words(
-        self, window: Window, audio: Samples, terms: Sequence[str] = (), lexicon: Lexicon | None = None
-    ) -> list[Word]:
-        """The words of one window, with times in the recording; none when the text is a guess or an echo."""
+    def _hear(self, window: Window, audio: Samples) -> Heard:
         from faster_whisper.audio import pad_or_trim
 
-        lexicon = lexicon or Lexicon(terms)
         features = self.model.feature_extractor(window.samples(audio), padding=HOP)
         frames = min(features.shape[-1], self.model.feature_extractor.nb_max_frames)
-        encoded = self.model.encode(pad_or_trim(features[:, :frames]))
-        heard = Heard(self.model, encoded, [*self._prompt(terms), *self._tokenizer.sot_sequence], frames)
-        tokens, _ = self._decode(encoded, [*heard.start, self._tokenizer.no_timestamps], frames / 100)
-        if not tokens or (frames < SHORT_FRAMES and self._echoes(encoded, tokens, heard.start)):
+        return Heard(self.model, window, self.model.encode(pad_or_trim(features[:, :frames])), frames)
+
+    def window_words(self, window: Window, audio: Samples, terms: Sequence[str] = ()) -> list[Word]:
+        """The words of one window, with times in the recording; none when the text is a guess or an echo."""
+        return self._words(self._hear(window, audio), terms)
+
+    def _words(self, heard: Heard, terms: Sequence[str]) -> list[Word]:
+        lexicon = Lexicon(terms)
+        start = [*self._prompt(terms), *self._tokenizer.sot_sequence]
+        tokens, _ = self._decode(heard, start)
+        if not tokens or (heard.frames < SHORT_FRAMES and self._echoes(heard, tokens, start)):
             return []
-        tokens, alignment = self._repaired(heard, tokens, lexicon)
+        tokens, alignment = self._repaired(heard, start, tokens, lexicon)
         words = _timed(self._tokenizer, tokens, alignment, self.model.tokens_per_second)
+        time = heard.window.time
         return [
-            replace(word, text=lexicon.spelling_in(word.text), start=window.time(word.start), end=window.time(word.end))
+            replace(word, text=lexicon.spelling_in(word.text), start=time(word.start), end=time(word.end))
             for word in words
         ]
 
-    def _repaired(self, heard: Heard, tokens: list[int], lexicon: Lexicon) -> tuple[list[int], Any]:
+    def _repaired(self, heard: Heard, start: list[int], tokens: list[int], lexicon: Lexicon) -> tuple[list[int], Any]:
         """The tokens with misheard terms put right where the sound allows it, and their alignment."""
-        alignment = heard.align(tokens)
+        alignment = heard.align(start, tokens)
         texts, groups = self._tokenizer.split_to_word_tokens([*tokens, self._tokenizer.eot])
         texts, groups = texts[:-1], groups[:-1]
         places = [i for i, text in enumerate(texts) if re.search(r"\w", text)]
@@ -230,10 +257,20 @@ class Whisper:
         changes: list[tuple[float, int, int, list[int]]] = []
         for candidate in lexicon.candidates([text.strip() for text in written]):
             a, b = int(bounds[places[candidate.first]]), int(bounds[places[candidate.last - 1] + 1])
+            if candidate.keeps_word and float(np.mean(alignment.text_token_probs[a:b])) > SURE_WORD:
+                continue
             new = self._tokenizer.encode(" " + candidate.term)
-            loss = heard.loss(tokens, alignment.text_token_probs, a, b, new)
+            loss = heard.loss(start, tokens, alignment.text_token_probs, a, b, new)
             if loss <= allowance(candidate, lexicon.expects(candidate.term)):
                 changes.append((loss - 2 * (candidate.last - candidate.first), a, b, new))
+        for place in filler_places(texts):
+            a, b = int(bounds[place]), int(bounds[place + 1])
+            closed = place + 1 in places
+            for filler in FILLERS_HEARD:
+                new = self._tokenizer.encode(filler + "," * closed)
+                loss = heard.loss(start, tokens, alignment.text_token_probs, a, b, new)
+                if loss <= (HUM_ALLOWANCE if HUM.search(bare(texts[place])) else FILLER_ALLOWANCE):
+                    changes.append((loss, a, b, new))
         if not changes:
             return tokens, alignment
         taken: list[tuple[int, int, list[int]]] = []
@@ -242,9 +279,9 @@ class Whisper:
                 taken.append((a, b, new))
         for a, b, new in sorted(taken, reverse=True):
             tokens = [*tokens[:a], *new, *tokens[b:]]
-        return tokens, heard.align(tokens)
+        return tokens, heard.align(start, tokens)
 
-    def _decode(self, encoded: Any, prompt: list[int], seconds: float) -> tuple[list[int], float]:
+    def _decode(self, heard: Heard, start: list[int]) -> tuple[list[int], float]:
         """The tokens of the best text and their mean log-probability; none when they are a guess on no speech."""
         best: tuple[list[int], float] = ([], -np.inf)
         no_speech = 0.0
@@ -255,7 +292,11 @@ class Whisper:
                 else {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
             )
             result = self.model.model.generate(
-                encoded, [prompt], return_scores=True, return_no_speech_prob=True, **options
+                heard.encoded,
+                [[*start, self._tokenizer.no_timestamps]],
+                return_scores=True,
+                return_no_speech_prob=True,
+                **options,
             )[0]
             no_speech = result.no_speech_prob
             tokens = [token for token in result.sequences_ids[0] if token < self._tokenizer.eot]
@@ -263,7 +304,7 @@ class Whisper:
             text = self._tokenizer.decode(tokens)
             ratio = len(text.encode()) / max(1, len(zlib.compress(text.encode())))
             # People repeat themselves too; a recogniser that is stuck does so faster than anybody speaks.
-            stuck = len(text.split()) > MOST_WORDS * seconds
+            stuck = len(text.split()) > MOST_WORDS * heard.frames / 100
             repetitive = ratio > REPETITIVE and (stuck or temperature < TEMPERATURES[-1])
             if not repetitive and score > best[1]:
                 best = (tokens, score)
@@ -272,17 +313,16 @@ class Whisper:
         invented = best[1] < UNLIKELY or (best[1] < DOUBTFUL and no_speech > NO_SPEECH)
         return ([], best[1]) if invented else best
 
-    def _echoes(self, encoded: Any, tokens: list[int], prompt: list[int]) -> bool:
+    def _echoes(self, heard: Heard, tokens: list[int], prompt: list[int]) -> bool:
         """Whether a short text is only the prompt's words and sounds unlike what is heard without the prompt."""
         text = self._tokenizer.decode(tokens)
         said = {bare(word) for word in text.split() if not is_filler(word)}
         if said - {bare(word) for word in self._tokenizer.decode(prompt).split()}:
             return False
-        plain, _ = self._decode(
-            encoded, [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps], SHORT_FRAMES / 100
-        )
-        heard = self._tokenizer.decode(plain)
-        return not heard.strip() or float(SoundIndex((sounds(text),)).distances(sounds(heard))[0]) > ECHO_DISTANCE
+        plain, _ = self._decode(heard, list(self._tokenizer.sot_sequence))
+        unprompted = self._tokenizer.decode(plain)
+        distance = SoundIndex((sounds(text),)).distances(sounds(unprompted))[0]
+        return not unprompted.strip() or bool(distance > ECHO_DISTANCE)
 
 
 def _timed(tokenizer: Any, tokens: list[int], alignment: Any, tokens_per_second: int) -> list[Word]:

@@ -10,35 +10,51 @@ import numpy as np
 
 from coach.pronunciation import SAID_AS_WORDS, SoundIndex, sounds
 
-# Terms that a recogniser without help gets wrong, in the spelling that is wanted. General terms of the field, so that
-# nothing depends on which entries there are.
-VOCABULARY = tuple(
-    " ".join(term.split())
-    for term in """
-    dropout, ReLU, leaky ReLU, GELU, SwiGLU, sigmoid, tanh, softmax, logits, LSTM, GRU, RNN, CNN, GAN, VAE, MLP,
-    XOR, LoRA, backpropagation, backprop, gradient descent, stochastic gradient descent, SGD, Adam, AdamW, RMSprop,
-    momentum, warmup, learning rate, weight decay, early stopping, batch size, mini-batch, epoch, batch
-    normalisation, layer norm, group norm, regularisation, regularise, L1, L2, overfitting, overfit, overfits,
-    underfitting, underfit, underfits, bias, variance, double descent, cross-entropy, mean squared error, MAE, MSE,
-    KL divergence, perplexity, BLEU, ROUGE, ROC, AUC, F1, IoU, mAP, precision, recall, accuracy, calibration,
-    confusion matrix, perceptron, multilayer perceptron, non-linearity, hidden layer, activation function, vanishing
-    gradients, exploding gradients, gradient clipping, residual connections, skip connections, feed-forward,
-    convolution, convolutional, kernel, stride, padding, max pooling, average pooling, translation equivariance,
-    feature map, feature extraction, backbone, ImageNet, ResNet, VGG, U-Net, YOLO, ViT, vision transformer, object
-    detection, segmentation, OCR, SIFT, HOG, transformer, self-attention, multi-head attention, attention, query,
-    key, value, causal mask, positional encoding, encoder, decoder, tokenizer, token, embedding, embeddings, BERT,
-    GPT, KV cache, top-k, top-p, temperature, greedy, beam search, fine-tuning, pretrained, pretraining, transfer
-    learning, negative transfer, catastrophic forgetting, distillation, pruning, quantisation, RLHF, hallucination,
-    prompt injection, retrieval, cell state, hidden state, forget gate, input gate, output gate, autoencoder,
-    generator, discriminator, minimax, mode collapse, Wasserstein GAN, diffusion, latent, contrastive, cosine
-    similarity, FAISS, Word2vec, XGBoost, gradient boosting, random forest, logistic regression, hyperparameter,
-    hyperparameters, random search, grid search, Bayesian, data augmentation, augmentation, cosine schedule,
-    inference, co-adaptation, inverted dropout, autodiff, chain rule, Jacobian, Hessian, loss function, universal
-    approximation, GPU, TPU, CPU, CUDA, tensor, tensor cores, PyTorch, TensorFlow, Xavier, He initialisation,
-    softplus, argmax, one-hot, graph neural networks, label smoothing, occlusion, distribution shift, data leakage,
-    held-out set, baseline
-    """.split(",")
+# Terms that a recogniser without help gets wrong, in the spelling that is wanted, by topic: what is said together
+# stands together. General terms of the field, so that nothing depends on which entries there are.
+TOPICS = tuple(
+    tuple(" ".join(term.split()) for term in topic.split(","))
+    for topic in (
+        "dropout, inverted dropout, co-adaptation, regularisation, regularise, L1, L2, weight decay, early "
+        "stopping, overfitting, overfit, overfits, underfitting, underfit, underfits, bias, variance, double "
+        "descent, augmentation, data augmentation, learning curves, data leakage, label noise",
+        "ReLU, leaky ReLU, GELU, SwiGLU, sigmoid, tanh, softmax, logits, softplus, activation function, "
+        "saturates, vanishing gradients, dying ReLU",
+        "LSTM, GRU, RNN, cell state, hidden state, forget gate, input gate, output gate, vanishing gradients, "
+        "exploding gradients, gradient clipping",
+        "perceptron, multilayer perceptron, multilayer, MLP, XOR, linear decision boundary, non-linearity, "
+        "hidden layer, universal approximation, weighted sum, bias, activation function",
+        "backpropagation, backprop, chain rule, autodiff, gradient descent, stochastic gradient descent, SGD, "
+        "Adam, AdamW, RMSprop, momentum, warmup, learning rate, cosine schedule, optimiser, Jacobian, "
+        "Hessian, Xavier, He initialisation",
+        "epoch, iteration, batch size, mini-batch, batch normalisation, layer norm, group norm, running "
+        "statistics, learnable scale and shift",
+        "loss function, cross-entropy, mean squared error, MAE, MSE, KL divergence, label smoothing, one-hot, argmax",
+        "precision, recall, accuracy, F1, ROC, AUC, calibration, confusion matrix, perplexity, BLEU, ROUGE, "
+        "IoU, mAP, mean average precision, held-out set, imbalanced",
+        "CNN, convolution, convolutional, kernel, stride, padding, filters, max pooling, average pooling, "
+        "translation equivariance, feature map, feature extraction, ImageNet, ResNet, VGG, U-Net, YOLO, ViT, "
+        "vision transformer, object detection, segmentation, OCR, SIFT, HOG, occlusion, distribution shift, "
+        "backbone",
+        "transformer, self-attention, multi-head attention, attention, query, key, value, causal mask, "
+        "positional encoding, residual connections, skip connections, feed-forward, encoder, decoder, BERT, "
+        "GPT, layer norm, softmax",
+        "tokenizer, token, embedding, embeddings, logits, KV cache, top-k, top-p, temperature, greedy, beam "
+        "search, self-attention, MLP, softmax, perplexity, quantisation, memory bandwidth",
+        "fine-tuning, pretrained, pretraining, transfer learning, negative transfer, catastrophic forgetting, "
+        "LoRA, low-rank matrices, backbone, freeze, distillation, pruning, quantisation",
+        "GAN, generator, discriminator, minimax, mode collapse, Wasserstein GAN, diffusion, diffusion models, "
+        "latent, autoencoder, VAE, contrastive",
+        "RLHF, hallucination, prompt injection, retrieval, memorise, privacy, copyright, bias",
+        "XGBoost, gradient boosting, gradient-boosted trees, random forest, logistic regression, tabular "
+        "data, baseline, linear classifier",
+        "hyperparameter, hyperparameters, random search, grid search, Bayesian search, Bayesian, learning "
+        "rate, batch size, AdamW, cosine schedule",
+        "GPU, TPU, CPU, CUDA, tensor, tensor cores, PyTorch, TensorFlow, matrix multiplication, memory bandwidth",
+        "cosine similarity, FAISS, Word2vec, embeddings, contrastive, graph neural networks, inference, latency",
+    )
 )
+VOCABULARY = tuple(dict.fromkeys(term for topic in TOPICS for term in topic))
 PLURAL = "(?:s|es)?"
 
 
@@ -68,6 +84,18 @@ def terms_in(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted((term for term, count in counts.items() if count), key=lambda term: -counts[term]))
 
 
+LEAST_HITS = 2  # terms of a topic that a text has to hold before the others are expected too
+MOST_TOPICS = 2
+
+
+def related_terms(text: str) -> tuple[str, ...]:
+    """The terms in a text and those that are said together with them, for a second, better prompted look."""
+    found = terms_in([text])
+    hits = {topic: sum(term in found for term in topic) for topic in TOPICS}
+    best = sorted((topic for topic in TOPICS if hits[topic] >= LEAST_HITS), key=lambda topic: -hits[topic])
+    return tuple(dict.fromkeys([*found, *(term for topic in best[:MOST_TOPICS] for term in topic)]))
+
+
 # Short forms that are also ordinary words: their capitals are never put in by rule.
 ALSO_WORDS = frozenset("map hog sift rouge adam he bert rag key value token rope coco".split())
 FUNCTION_WORDS = frozenset(
@@ -92,9 +120,15 @@ class Candidate:
     sounds: int
     same_letters: bool
 
+    @property
+    def keeps_word(self) -> bool:
+        """Whether the candidate is one word for one other word that only sounds similar."""
+        return self.last - self.first == 1 and self.distance > 0 and not self.same_letters
+
 
 def _stems(text: str) -> list[str]:
-    return [re.sub(r"(?:ies|es|s|ed|ing)$", "", word) for word in folded(text).split()]
+    without_s = (re.sub(r"(?<=\w{2}[^s])s$", "", word) for word in folded(text).split())
+    return [re.sub(r"(?<=\w{3})(?:ing|ed)$", "", word) for word in without_s]
 
 
 class Lexicon:
@@ -106,8 +140,13 @@ class Lexicon:
         self._spelling = {re.sub(r"\W", "", folded(term)): term for term in reversed(terms)}
         self._words = {stem for term in terms for stem in _stems(term)}
         said = [(term, sounds(term)) for term in terms]
-        # Short names such as "GAN" are also spelt out by some.
+        # Short names such as "GAN" are also spelt out, and acronyms such as "ROC" are also said as words.
         said += [(term, sounds(term, spelt=True)) for term in terms if len(term) <= 4 and term.lower() in SAID_AS_WORDS]
+        said += [
+            (term, sounds(term.lower()))
+            for term in terms
+            if re.fullmatch(r"[A-Z]+[AEIOU][A-Z]+|[AEIOU][A-Z]{2,}", term)
+        ]
         self._terms = tuple(term for term, _ in said)
         self._index = SoundIndex(tuple(sound for _, sound in said))
 
@@ -152,8 +191,10 @@ class Lexicon:
         wanted = _stems(term)
         if distances[best] > NEAR or all(stem in stems for stem in wanted):
             return []
-        # "a non-linearity" holds the term already; "drop out" does not.
-        if "".join(wanted) in joined and "".join(wanted) != joined:
+        if term.lower() in ALSO_WORDS and not self.expects(term):
+            return []
+        # "a feedforward" holds the term already; "drop out" does not.
+        if len(stems) > 1 and "".join(wanted) in stems:
             return []
         same = "".join(wanted) == joined
         return [Candidate(first, last, term, float(distances[best]), int(self._index.lengths[best]), same)]
