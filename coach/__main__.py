@@ -1,4 +1,4 @@
-"""The command line: `python -m coach search | ask | chat | doctor`."""
+"""The command line: `python -m coach search | ask | chat | grade | practice | transcribe | doctor`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from coach import batch
+from coach.care import REPLY as CARE_REPLY
+from coach.care import needs_care
 from coach.coach import Coach
+from coach.config import BUILT_IN_KNOWLEDGE
 from coach.errors import CoachError, InputError
-from coach.events import Finished, SourcesFound, Suggestions, Text
+from coach.events import Finished, Graded, SourcesFound, Suggestions, Text
+from coach.feedback import feedback, next_question, summary
+from coach.grading import Scorecard
+from coach.judge import Task
+from coach.knowledge import TOPICS, Entry, load_entries
 from coach.options import add_arguments, settings_of
 from coach.retrieval import SearchResult
 from coach.session import Session
@@ -174,6 +182,171 @@ def _chat(args: argparse.Namespace, out: TextIO) -> int:
             session = _show(coach, session, text, out)
 
 
+def grade_record(task: Task, card: Scorecard | None, entry: Entry | None, seconds: float, talk: bool) -> dict[str, Any]:
+    """A graded answer in the shape that other programs rely on."""
+    record: dict[str, Any] = {"score": None, "interval": None, "verdicts": [], "misconceptions": []}
+    record.update({"feedback": None, "follow_up": None, "seconds": round(seconds, 3)})
+    if card is None:
+        return record
+    record["score"] = card.score
+    record["interval"] = list(card.interval)
+    record["verdicts"] = [
+        {
+            "key_point": v.key_point.text,
+            "status": v.status,
+            "probability": v.probability,
+            "evidence": v.evidence or None,
+        }
+        for v in card.verdicts
+    ]
+    record["misconceptions"] = [
+        {"claim": f.claim, "correction": f.correction, "evidence": f.evidence, "probability": f.probability}
+        for f in card.misconceptions
+    ]
+    if talk:
+        record["feedback"] = " ".join(sentence.text for sentence in feedback(card))
+        record["follow_up"] = (next_question(entry, card, ()) if entry else "") or None
+    return record
+
+
+def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, Any]:
+    begin = time.monotonic()
+    answer = record.get("answer")
+    if not isinstance(answer, str):
+        raise InputError('"answer" is missing or not a text; give the candidate\'s answer.')
+    entry = None
+    if record.get("entry") is not None:
+        entry = coach.entry(batch.text_field(record, "entry"))
+        task = Task.of_entry(entry, coach.foil(entry))
+    else:
+        question, reference = batch.text_field(record, "question"), batch.text_field(record, "reference")
+        task = Task.of_reference(question, reference, coach.foil(None))
+    if needs_care(answer):
+        graded = grade_record(task, None, entry, time.monotonic() - begin, talk)
+        return {**graded, "feedback": CARE_REPLY if talk else None}
+    card = coach.grade(task, answer)
+    return grade_record(task, card, entry, time.monotonic() - begin, talk)
+
+
+def _grade(args: argparse.Namespace, out: TextIO) -> int:
+    coach = Coach.load(settings_of(args))
+    coach.wait_ready(model=True)
+    talk = not args.no_feedback
+    if args.batch:
+        return _run_batch(args.batch, lambda r: _grade_one(coach, r, talk), out)
+    spoken: dict[str, Any] = {}
+    answer = args.answer
+    if args.audio:
+        spoken = _transcribed(coach, args.audio, args.entry or "")
+        answer = spoken["text"]
+        if not answer.strip():
+            raise InputError(f"No speech was found in {args.audio!r}; record again, or type the answer.")
+    elif args.answer_file:
+        answer = "".join(_lines(args.answer_file))
+    if answer is None:
+        raise InputError("There is no answer; use --answer TEXT, --answer-file FILE, --audio FILE or --batch FILE.")
+    record = {"entry": args.entry, "question": args.question, "reference": args.reference, "answer": answer}
+    result = _grade_one(coach, record, talk)
+    if spoken:
+        result = {**result, "transcript": spoken}
+    if args.json:
+        batch.write(result, out)
+        return 0
+    if result["score"] is None:
+        print(result["feedback"] or "not graded", file=out)
+        return 0
+    low, high = result["interval"]
+    print(f"{result['score']} of 10 ({low} to {high})", file=out)
+    for verdict in result["verdicts"]:
+        print(f"  {verdict['status']:8} {verdict['key_point']}", file=out)
+    for flag in result["misconceptions"]:
+        print(f'  wrong    you said "{flag["evidence"]}": {flag["correction"]}', file=out)
+    if talk:
+        print(f"\n{result['feedback']}\n\nFollow-up: {result['follow_up']}", file=out)
+    return 0
+
+
+def _practice(args: argparse.Namespace, out: TextIO) -> int:
+    coach = Coach.load(settings_of(args))
+    coach.wait_ready(model=True)
+    session = coach.begin(Session(), entry=args.entry, topic=args.topic)
+    print("Answer, or type hint, model, next or quit. A question is answered as a question.", file=sys.stderr)
+    while session.exercise is not None:
+        print(f"\ncoach: {session.exercise.asked}", file=out)
+        try:
+            text = input("you: ").strip()
+        except (EOFError, KeyboardInterrupt):
+            break
+        if text in ("", "quit"):
+            break
+        if text == "hint":
+            session, told = coach.hint(session)
+            print(told, file=out)
+        elif text == "model":
+            print(coach.model_answer(session, spoken=True), file=out)
+        elif text == "next":
+            session = coach.begin(session, topic=args.topic)
+        else:
+            session = _practised(coach, session, text, out)
+    return 0
+
+
+def _practised(coach: Coach, session: Session, text: str, out: TextIO) -> Session:
+    for event in coach.respond(session, text):
+        if isinstance(event, Graded) and event.scorecard is not None and session.exercise is not None:
+            print(summary(coach.entry(session.exercise.entry), event.scorecard), file=out)
+        elif isinstance(event, Text):
+            print(event.text, end="", file=out, flush=True)
+        elif isinstance(event, Finished):
+            session = event.session
+    print(file=out)
+    asked = session.exercise and session.exercise.last
+    return coach.follow_up(session) if asked and "Follow-up: " in asked.feedback else session
+
+
+def _entry_terms(entry: Entry | None) -> tuple[str, ...]:
+    """The terms of an entry that the recogniser should expect."""
+    from coach.terms import terms_in
+
+    if entry is None:
+        return ()
+    return terms_in([entry.question, entry.answer, entry.spoken, *(p.text for p in entry.key_points)])
+
+
+def _transcribed(coach: Coach, path: str, entry: str) -> dict[str, Any]:
+    from coach.speech import load_transcriber, transcribe_file, transcript_record
+
+    known = coach.entry(entry) if entry else None
+    transcript = transcribe_file(load_transcriber(coach.settings), Path(path), _entry_terms(known))
+    return transcript_record(transcript, path)
+
+
+def _transcribe(args: argparse.Namespace, out: TextIO) -> int:
+    from coach.speech import load_transcriber, transcribe_file, transcript_record
+
+    settings = settings_of(args)
+    known = None
+    if args.entry:
+        entries = {entry.id: entry for entry in load_entries(BUILT_IN_KNOWLEDGE, settings.knowledge)}
+        if args.entry not in entries:
+            raise InputError(f"There is no entry {args.entry!r}; use one of {', '.join(entries)}.")
+        known = entries[args.entry]
+    transcriber = load_transcriber(settings)
+    for path in args.files:
+        try:
+            result = transcript_record(transcribe_file(transcriber, Path(path), _entry_terms(known)), path)
+        except CoachError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            result = {"file": path, "error": str(error)}
+        if args.json:
+            batch.write(result, out)
+        else:
+            print(f"{path}: {result.get('error') or result['text']}", file=out)
+            if "delivery" in result:
+                print(f"  {result['delivery']['advice']}", file=out)
+    return 0
+
+
 def _doctor(args: argparse.Namespace, out: TextIO) -> int:
     from coach.doctor import in_words, report
 
@@ -210,6 +383,21 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, text, run)
         sub.add_argument("question", nargs="*", help="the question")
         sub.add_argument("--batch", metavar="IN.jsonl", help="one JSON object a line (- for standard input)")
+    grading = command("grade", "grade an answer point by point", _grade)
+    grading.add_argument("--entry", metavar="ID", help="the entry whose question was answered")
+    grading.add_argument("--question", help="any other question, with --reference")
+    grading.add_argument("--reference", help="the reference answer to --question")
+    grading.add_argument("--answer", help="the answer")
+    grading.add_argument("--answer-file", metavar="FILE", help="a file with the answer (- for standard input)")
+    grading.add_argument("--audio", metavar="FILE", help="a recording of the answer")
+    grading.add_argument("--batch", metavar="IN.jsonl", help="one JSON object a line (- for standard input)")
+    grading.add_argument("--no-feedback", action="store_true", help="verdicts and score only")
+    practice = command("practice", "practise in the terminal", _practice)
+    practice.add_argument("--entry", metavar="ID", help="the entry to practise")
+    practice.add_argument("--topic", choices=TOPICS, help="a topic to practise")
+    hearing = command("transcribe", "transcribe recordings and measure the delivery", _transcribe)
+    hearing.add_argument("files", nargs="+", metavar="FILE")
+    hearing.add_argument("--entry", metavar="ID", help="the entry that is talked about; its terms are expected")
     command("chat", "ask and ask on, in the terminal", _chat)
     command("doctor", "what runs where, and how fast", _doctor)
     return parser

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from coach.care import REPLY, needs_care
 from coach.errors import CoachError
 from coach.events import Event, Finished, Progress, Source, SourcesFound, Suggestions, Text
-from coach.grounding import REPEATS, Grounding
+from coach.grounding import Grounding
 from coach.knowledge import Entry
 from coach.llm import LLM, FinishReason, GenerationOptions
 from coach.prompts import addition_prompt, clipped
 from coach.resolution import Resolution, resolve
 from coach.retrieval import Index
-from coach.selection import ALSO_MARGIN, Quotation, quotations, suggestions
+from coach.selection import ALSO_MARGIN, Quotation, quotations, related, suggestions
 from coach.sentences import sentence_spans, split_sentences
 from coach.session import Exchange, Session
 from coach.worked import worked_answer
 
+# Cosine to a sentence already said above which another adds nothing: `benchmarks/answers.py`, development half.
+REPEATS = 0.90
 MAX_ADDED_TOKENS = 90  # two short sentences
 
 
@@ -73,10 +75,11 @@ def answer(
         yield reply.say(("\n\n" if n else "") + _paragraph(quotation), True)
     finish: FinishReason = "stop"
     if llm is not None and not stop.is_set():
-        history = [(e.question, e.answer) for e in session.exchanges]
+        history = [e.question for e in session.exchanges]
         said = [sentence for q in quoted for sentence in q.sentences] + ([worked.text] if worked else [])
+        notes = related(resolution.query, entries, said, index)
         try:
-            for event in _addition(entries, history, question, said, index, llm, stop):
+            for event in _addition(notes, history, question, said, index, llm, stop) if notes else ():
                 yield reply.say(event.text, False) if isinstance(event, Text) else event
         except CoachError as error:
             yield reply.say(f"\n\nThe language model could not add to this: {error}", True)
@@ -161,8 +164,8 @@ def _declined(reply: _Reply, session: Session, text: str, resolution: Resolution
 
 
 def _addition(
-    entries: Sequence[Entry],
-    history: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+    history: Sequence[str],
     question: str,
     said: Sequence[str],
     index: Index,
@@ -171,13 +174,14 @@ def _addition(
 ) -> Iterator[Event]:
     """What the model adds: each sentence is shown once the sources are found to carry it."""
     grounding = Grounding(llm, index.encoder)
+    sources = [*notes, *said]
     yield Progress("Adding to the answer")
     written = ""
     shown = 0
     told = list(said)
     options = GenerationOptions(max_new_tokens=MAX_ADDED_TOKENS)
     finish: FinishReason | None = None
-    for chunk in llm.stream(addition_prompt(entries, history, question, said), options, stop):
+    for chunk in llm.stream(addition_prompt(notes, history, question, said), options, stop):
         written += chunk.text
         finish = chunk.finish_reason or finish
         spans = sentence_spans(written)
@@ -185,12 +189,10 @@ def _addition(
         for low, high in complete[shown:]:
             shown += 1
             sentence = " ".join(written[low:high].split())
-            if not _adds(sentence, told, index):
+            if stop.is_set() or not _adds(sentence, told, index):
                 continue
-            yield Progress("Checking a sentence against its source")
-            support = grounding.check([sentence], entries)[0]
-            if support.supported and not stop.is_set():
-                yield Text(f"{'' if len(told) > len(said) else chr(10) * 2}{sentence} ", False)
+            if grounding.check([sentence], sources)[0].supported and not stop.is_set():
+                yield Text(f"{' ' if len(told) > len(said) else chr(10) * 2}{sentence}", False)
                 told.append(sentence)
 
 
@@ -200,4 +202,4 @@ def _adds(sentence: str, said: Sequence[str], index: Index) -> bool:
         return False
     before = [s for text in said for s in split_sentences(text)]
     near = index.encoder.encode([sentence]) @ index.encoder.encode(before).T
-    return float(near.max()) < REPEATS
+    return bool(near.max() < REPEATS)

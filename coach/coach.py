@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from coach import exercise
 from coach.answering import answer
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
-from coach.errors import CoachError, ModelError, RetrievalError
+from coach.errors import CoachError, GradingError, InputError, ModelError, RetrievalError
 from coach.events import Event
+from coach.feedback import next_question
+from coach.grading import Scorecard
+from coach.judge import Judge, Task
 from coach.knowledge import Entry, load_entries
 from coach.llm import LLM
 from coach.retrieval import Index
-from coach.session import Session
+from coach.session import Exercise, Session
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,8 @@ class Coach:
         self.settings = settings
         self._index = index
         self._llm = llm
+        self._ready_judge: Judge | None = None
+        self._chance = random.Random()
         self._progress: tuple[float, str] | None = None
 
     @classmethod
@@ -149,6 +156,118 @@ class Coach:
                 else "The language model is still loading; this is the curated answer."
             )
         return answer(session, text, self.index, self.llm, stop or threading.Event(), note)
+
+    def begin(
+        self,
+        session: Session,
+        entry: str | None = None,
+        topic: str | None = None,
+        difficulty: int | None = None,
+        realistic: bool = False,
+    ) -> Session:
+        """A new exercise: the entry named, or one of a topic and difficulty, or any. Raises `InputError`."""
+        if entry is not None:
+            chosen = self.entry(entry)
+        else:
+            chosen = exercise.choose(self.entries, session, topic, difficulty, self._chance)
+        self._prepare(chosen)
+        session = replace(session, style="realistic" if realistic else "coached")
+        return session.practising(Exercise(chosen.id, chosen.question))
+
+    def respond(self, session: Session, text: str, stop: threading.Event | None = None) -> Iterator[Event]:
+        """Take a text typed or said during practice: an answer is graded, a question is answered."""
+        if session.exercise is None or exercise.is_question(text):
+            return self.ask(session, text, stop)
+        entry = self.entry(session.exercise.entry)
+        judge, why_not = self._judge()
+        return exercise.respond(session, text, entry, judge, self.foil(entry), why_not, stop or threading.Event())
+
+    def grade(self, task: Task, answer: str) -> Scorecard:
+        """The scorecard of an answer to any task; raises `GradingError`."""
+        judge, why_not = self._judge()
+        if judge is None:
+            raise GradingError(why_not)
+        return judge.grade(task, answer)
+
+    def hint(self, session: Session) -> tuple[Session, str]:
+        """The next step of the hint ladder."""
+        return exercise.hint(session, self._practised(session))
+
+    def model_answer(self, session: Session, spoken: bool = False) -> str:
+        """The entry's answer, in writing or as one would say it."""
+        entry = self._practised(session)
+        return entry.spoken if spoken and entry.spoken else f"{entry.answer} [{entry.id}]"
+
+    def contest(
+        self, session: Session, key_point_id: str, sentence: str, stop: threading.Event | None = None
+    ) -> Iterator[Event]:
+        """Judge a verdict again by the sentence that the candidate points to."""
+        entry = self._practised(session)
+        judge, why_not = self._judge()
+        return exercise.contest(session, entry, key_point_id, sentence, judge, self.foil(entry), why_not)
+
+    def rewrite(self, session: Session, stop: threading.Event | None = None) -> Iterator[Event]:
+        """The last answer as it could be said, as a difference to the candidate's own words."""
+        return exercise.rewrite(session, self._practised(session))
+
+    def again(self, session: Session, key_point_id: str = "") -> Session:
+        """The question once more, or only one of its key points."""
+        entry = self._practised(session)
+        if not key_point_id:
+            return session.again(entry.question)
+        point = entry.key_point(key_point_id)
+        return session.again(f"{entry.question} Answer only this part: {point.id.replace('-', ' ')}.", key_point_id)
+
+    def follow_up(self, session: Session) -> Session:
+        """The follow-up that was offered, as the question to answer now. Raises `InputError` when none is left."""
+        entry = self._practised(session)
+        current = session.exercise
+        assert current is not None
+        card = next((a.scorecard for a in reversed(current.attempts) if not a.follow_up), None)
+        asked = next_question(entry, card, current.follow_ups_asked)
+        if not asked:
+            raise InputError("There is no further follow-up to this question; take the next one.")
+        return session.follow_up_asked(asked)
+
+    def finish(self, session: Session) -> tuple[Session, str]:
+        """The end of an exercise: the session without it, and a report in Markdown."""
+        text = exercise.report(session, {entry.id: entry for entry in self.entries})
+        return session.stopped(), text
+
+    def foil(self, entry: Entry | None) -> str:
+        """An answer to another question, which must not make any point of this one."""
+        others = [e for e in self.entries if e is not entry and e.spoken]
+        if not others:
+            return ""
+        place = self.entries.index(entry) if entry is not None else 0
+        return others[(place + 11) % len(others)].spoken
+
+    def _practised(self, session: Session) -> Entry:
+        if session.exercise is None:
+            raise InputError("No exercise is under way; start one first.")
+        return self.entry(session.exercise.entry)
+
+    def _judge(self) -> tuple[Judge | None, str]:
+        llm = self.llm
+        if llm is None:
+            return None, f"The language model that grades is not available ({self.status.message})."
+        if self._ready_judge is None:
+            self._ready_judge = Judge(llm, self.index.encoder, self.settings.cache_dir)
+        return self._ready_judge, ""
+
+    def _prepare(self, entry: Entry) -> None:
+        """Calibrate the judge for an entry while the candidate thinks, so that the scorecard comes at once."""
+        judge, _ = self._judge() if self._index.done() else (None, "")
+        if judge is not None:
+            task = Task.of_entry(entry, self.foil(entry))
+            threading.Thread(target=_quietly, args=(judge, task), name="calibrate", daemon=True).start()
+
+
+def _quietly(judge: Judge, task: Task) -> None:
+    try:
+        judge.calibrate(task)
+    except CoachError as error:
+        log.warning("calibration failed, grading will try again: %s", error)
 
 
 def _readiness(part: Future[Part]) -> Readiness:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Form = Literal["bf16", "int8"]
 
-FORMAT = 2  # raised when what is written changes, so that older folders are not taken for current ones
+FORMAT = 3  # raised when what is written changes, so that older folders are not taken for current ones
 
 _CONTROL = 3  # the token type of special tokens, as ggml numbers them
 # How Qwen splits text before byte-pair encoding: https://huggingface.co/Qwen/Qwen2.5-1.5B/blob/main/tokenizer.json

@@ -1,26 +1,32 @@
-"""Whether a generated sentence is carried by its sources: similarity first, then the model's own yes or no."""
+"""Whether a generated sentence is carried by its sources: likeness first, then the model's own yes or no."""
 
 from __future__ import annotations
 
+import math
 import re
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from coach.knowledge import Entry
 from coach.llm import LLM
-from coach.prompts import YES_NO, notes_of, support_prompt
-from coach.retrieval import Encoder
-from coach.sentences import split_sentences
+from coach.prompts import YES_NO, support_prompt
+from coach.retrieval import Encoder, terms
 
-# Chosen on the development half of `benchmarks/answers.py --check`: no false sentence passed, with the largest share
-# of true ones kept.
-MIN_SIMILARITY = 0.55  # cosine to the nearest source sentence below which nothing is asked
-REPEATS = 0.90  # cosine to a sentence already said above which it adds nothing
-MARGIN = 0.6  # share of the way from the strongest false statement to the median true one
+# Chosen on the development half of `benchmarks/answers.py --check`: no false sentence passed there.
+MIN_SIMILARITY = 0.70  # cosine to the nearest source sentence
+MAX_STRANGE_TERMS = 0.25  # share of a sentence's words that no source sentence near it holds
+MARGIN = 1.0  # nats of log-odds above those of a source that says nothing of the kind
+NEAREST = 3  # source sentences that a statement is held against
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|n't)\b|n't\b", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|none|off)\b|n't\b", re.IGNORECASE)
+# Pairs that turn a statement round: one side in the sentence and only the other in its source is a contradiction.
+_OPPOSITES = (
+    ("increase", "decrease"), ("increase", "reduce"), ("higher", "lower"), ("more", "less"), ("more", "fewer"),
+    ("large", "small"), ("train", "inference"), ("train", "test"), ("before", "after"), ("up", "down"),
+    ("first", "last"), ("multiply", "divide"), ("overfit", "underfit"), ("forward", "backward"), ("best", "worst"),
+    ("bias", "variance"), ("encoder", "decoder"), ("generator", "discriminator"), ("precision", "recall"),
+    ("fast", "slow"), ("early", "late"), ("linear", "non-linear"), ("always", "sometimes"), ("all", "some"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,73 +37,75 @@ class Support:
     supported: bool
     source: str
     similarity: float
-    log_odds: float | None  # of yes against no; None when similarity or numbers had settled it
+    log_odds: float | None  # of yes over no, above an unrelated source; None when it was settled before
 
 
-@dataclass
+@dataclass(frozen=True)
 class Grounding:
-    """Checks sentences against entries; what was calibrated is kept per entry."""
+    """Checks sentences against source sentences."""
 
-    llm: LLM
+    llm: LLM | None
     encoder: Encoder
-    _thresholds: dict[tuple[str, ...], float] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def check(
-        self, sentences: Sequence[str], entries: Sequence[Entry], extra: Sequence[str] = ()
-    ) -> tuple[Support, ...]:
-        """Whether the entries (and the `extra` sources) carry each sentence, in one batch."""
-        if not sentences:
-            return ()
-        notes = notes_of(entries)
-        sources = [*split_sentences(notes), *extra]
-        near = self.encoder.encode(list(sentences)) @ self.encoder.encode(sources).T
-        known_numbers = set(_NUMBER.findall(" ".join([notes, *extra])))
-        results: list[Support | None] = []
-        asked: list[int] = []
-        for n, sentence in enumerate(sentences):
-            best = int(near[n].argmax())
-            similarity = float(near[n][best])
-            strange = set(_NUMBER.findall(sentence)) - known_numbers
-            if similarity < MIN_SIMILARITY or strange:
-                results.append(Support(sentence, False, sources[best], similarity, None))
-            else:
-                results.append(Support(sentence, True, sources[best], similarity, None))
-                asked.append(n)
-        threshold = self.threshold(entries)
-        body = "\n".join([notes, *extra])
-        odds = self._log_odds(body, [sentences[n] for n in asked])
-        for n, value in zip(asked, odds, strict=True):
-            old = results[n]
-            assert old is not None
-            results[n] = Support(old.sentence, value >= threshold, old.source, old.similarity, value)
-        return tuple(r for r in results if r is not None)
+    def check(self, sentences: Sequence[str], sources: Sequence[str]) -> tuple[Support, ...]:
+        """Whether the source sentences carry each sentence, judged in one batch; without a model none is carried."""
+        if not sentences or not sources:
+            return tuple(Support(sentence, False, "", 0.0, None) for sentence in sentences)
+        near = self.encoder.encode(list(sentences)) @ self.encoder.encode(list(sources)).T
+        results = []
+        for sentence, row in zip(sentences, near, strict=True):
+            order = [int(n) for n in (-row).argsort()]
+            nearest = " ".join(sources[n] for n in order[:NEAREST])
+            unlike = sources[order[-1]]
+            similarity = float(row[order[0]])
+            if self.llm is None or similarity < MIN_SIMILARITY or not consistent(sentence, nearest, sources[order[0]]):
+                results.append(Support(sentence, False, sources[order[0]], similarity, None))
+                continue
+            odds, null = self._log_odds([(nearest, sentence), (unlike, sentence)])
+            carried = odds - null >= MARGIN and odds > 0
+            results.append(Support(sentence, carried, sources[order[0]], similarity, odds - null))
+        return tuple(results)
 
-    def threshold(self, entries: Sequence[Entry]) -> float:
-        """Log-odds from which a statement counts as carried, from the entries' own true and false statements."""
-        key = tuple(entry.id for entry in entries)
-        with self._lock:
-            known = self._thresholds.get(key)
-        if known is not None:
-            return known
-        true = [point.text for entry in entries for point in entry.key_points][:6]
-        false = [m.claim for entry in entries for m in entry.misconceptions][:6]
-        odds = self._log_odds(notes_of(entries), true + false)
-        value = _between(odds[: len(true)], odds[len(true) :])
-        with self._lock:
-            self._thresholds[key] = value
-        return value
-
-    def _log_odds(self, notes: str, statements: Sequence[str]) -> list[float]:
-        if not statements:
-            return []
-        chats = [support_prompt(notes, statement) for statement in statements]
-        return [yes - no for yes, no in self.llm.choice_logprobs(chats, YES_NO)]
+    def _log_odds(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        assert self.llm is not None
+        chats = [support_prompt(source, statement) for source, statement in pairs]
+        return [yes_over_no(row) for row in self.llm.choice_logprobs(chats, YES_NO)]
 
 
-def _between(true: Sequence[float], false: Sequence[float]) -> float:
-    middle = sorted(true)[len(true) // 2]
-    if not false:
-        return middle - 1.0
-    strongest = max(false)
-    return strongest + MARGIN * max(middle - strongest, 0.0)
+def yes_over_no(logprobs: Sequence[float]) -> float:
+    """Log-odds of yes over no from the log-probabilities of `YES_NO`, capitals counted too."""
+    yes, no, capital_yes, capital_no = logprobs
+    return _log_sum(yes, capital_yes) - _log_sum(no, capital_no)
+
+
+def _log_sum(a: float, b: float) -> float:
+    high = max(a, b)
+    return high + math.log(math.exp(a - high) + math.exp(b - high)) if high > -math.inf else -math.inf
+
+
+def consistent(sentence: str, source: str, nearest: str) -> bool:
+    """Whether numbers, words, negation and direction of a sentence fit its source; needs no model."""
+    if set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(source)):
+        return False
+    own = set(terms(sentence))
+    strange = [term for term in own if not _held(term, source.lower())]
+    if own and len(strange) / len(own) > MAX_STRANGE_TERMS:
+        return False
+    if bool(_NEGATION.search(sentence)) and not _NEGATION.search(source):
+        return False
+    if _NEGATION.search(nearest) and not _NEGATION.search(sentence):
+        return False
+    return not _turned_round(sentence.lower(), source.lower())
+
+
+def _held(term: str, source: str) -> bool:
+    """Whether a source holds a word or one that begins like it ("scaled", "scaling")."""
+    return term[: max(4, len(term) - 3)] in source
+
+
+def _turned_round(sentence: str, source: str) -> bool:
+    def holds(text: str, word: str) -> bool:
+        return bool(re.search(rf"\b{word}", text))
+
+    both_ways = [pair for one, other in _OPPOSITES for pair in ((one, other), (other, one))]
+    return any(holds(sentence, a) and not holds(source, a) and holds(source, b) for a, b in both_ways)

@@ -28,18 +28,14 @@ ATTENTION = "coach_int8"
 
 _TINY = 1e-12  # keeps a row of zeros from dividing by zero
 _REMAINDER = 2 * LEVELS  # how much finer the second number is: the remainder is at most half a level
+_ROWS = 64  # tokens that pass through the wide layers at a time: their numbers then stay in the processor's cache
 _JOINED = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "o": ("self_attn.o_proj",),
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
-_NORMS = {
-    "input_norm": "input_layernorm",
-    "post_norm": "post_attention_layernorm",
-    "q_norm": "self_attn.q_norm",
-    "k_norm": "self_attn.k_norm",
-}
+_HEAD_NORMS = {"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
 
 
 def rotation_for(config: Any) -> Rotation:
@@ -62,7 +58,7 @@ def pack_layer(layer: Mapping[str, torch.Tensor], rotation: Rotation) -> dict[st
         state |= {f"{name}.{key}": tensor for key, tensor in packed.items()}
         if f"{parts[0]}.bias" in turned:
             state[f"{name}.bias"] = torch.cat([turned[f"{part}.bias"] for part in parts])
-    state |= {name: turned[f"{there}.weight"] for name, there in _NORMS.items() if f"{there}.weight" in turned}
+    state |= {name: turned[f"{there}.weight"] for name, there in _HEAD_NORMS.items() if f"{there}.weight" in turned}
     return state
 
 
@@ -99,18 +95,23 @@ class Int8Linear(nn.Module):
         self.multiply = product.prepared(self.weight, self.scale)
         self.weight = None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(…, columns) to (…, rows)."""
-        flat = x.reshape(-1, x.shape[-1])
+    def forward(self, x: torch.Tensor, gain: torch.Tensor | None = None) -> torch.Tensor:
+        """(…, columns) to (…, rows); `gain` (…, 1) multiplies each token's activations."""
+        flat = x.reshape(-1, self.columns)
         level = flat.abs().amax(dim=1, keepdim=True).clamp_(min=_TINY).mul_(1 / LEVELS)
         exact = flat / level
+        if gain is not None:
+            level *= gain.view(-1, 1)
         if self.precise:
+            count = len(flat)
+            numbers = torch.empty((2 * count, self.columns), dtype=torch.int8)
             whole = exact.round()
-            rest = exact.sub_(whole).mul_(_REMAINDER).round_()
-            both = self.multiply(torch.cat([whole, rest]))
-            out = both[: len(flat)].add_(both[len(flat) :], alpha=1 / _REMAINDER).mul_(level)
+            numbers[:count] = whole
+            numbers[count:] = exact.sub_(whole).mul_(_REMAINDER).round_()
+            both = self.multiply(numbers)
+            out = both[:count].add_(both[count:], alpha=1 / _REMAINDER).mul_(level)
         else:
-            out = self.multiply(exact.round_()).mul_(level)
+            out = self.multiply(exact.round_().to(torch.int8)).mul_(level)
         if self.bias is not None:
             out += self.bias
         return out.view(*x.shape[:-1], self.rows)
@@ -133,11 +134,10 @@ class FloatEmbedding(nn.Module):
 class Int8DecoderLayer(nn.Module):
     """A decoder layer of the Llama kind (Llama, Mistral, Qwen2, Qwen3) with joined int8 projections.
 
-    The residual stream and norms are float32, keys and values bf16.
+    The residual stream is float32, keys and values are bf16. Norms have no weights (`coach.rotation` folds them
+    into what follows), so that they only change a token's level: rounding to int8 comes out the same before them.
     """
 
-    input_norm: torch.Tensor
-    post_norm: torch.Tensor
     q_norm: torch.Tensor | None
     k_norm: torch.Tensor | None
 
@@ -154,8 +154,6 @@ class Int8DecoderLayer(nn.Module):
         self.o = Int8Linear(hidden, self.heads * self.head_size, bias and config.model_type != "qwen2")
         self.gate_up = Int8Linear(2 * config.intermediate_size, hidden)
         self.down = Int8Linear(hidden, config.intermediate_size, precise=True)
-        for name in ("input_norm", "post_norm"):
-            self.register_buffer(name, torch.empty(hidden, dtype=torch.float32))
         for name in ("q_norm", "k_norm"):
             size = torch.empty(self.head_size, dtype=torch.float32) if config.model_type == "qwen3" else None
             self.register_buffer(name, size)
@@ -172,7 +170,7 @@ class Int8DecoderLayer(nn.Module):
         assert position_embeddings is not None
         x = hidden_states
         batch, length, _hidden = x.shape
-        qkv = self.qkv(self._norm(x, self.input_norm))
+        qkv = self.qkv(x, self._gain(x))
         qkv = qkv.view(batch, length, self.heads + 2 * self.kv_heads, self.head_size)
         qk, v = qkv[:, :, : -self.kv_heads], qkv[:, :, -self.kv_heads :]
         if self.q_norm is not None and self.k_norm is not None:
@@ -185,9 +183,15 @@ class Int8DecoderLayer(nn.Module):
             k, v = past_key_values.update(k, v, self.index)
         mixed = attend(q, k, v, attention_mask, self.head_size**-0.5).float()
         x = x + self.o(mixed.reshape(batch, length, -1))
-        gate, up = self.gate_up(self._norm(x, self.post_norm)).chunk(2, dim=-1)
-        out: torch.Tensor = self.down(F.silu(gate).mul_(up)).add_(x)
-        return out
+        for rows in x.view(-1, x.shape[-1]).split(_ROWS):
+            gate, up = self.gate_up(rows, self._gain(rows)).chunk(2, dim=-1)
+            rows += self.down(F.silu(gate).mul_(up))
+        return x
+
+    def _gain(self, x: torch.Tensor) -> torch.Tensor:
+        """What RMSNorm (https://arxiv.org/abs/1910.07467) multiplies a token by: (…, size) to (…, 1)."""
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return length.square_().mul_(1 / x.shape[-1]).add_(self.eps).rsqrt_()
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self.eps)

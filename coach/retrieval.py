@@ -36,13 +36,13 @@ INDEX_FORMAT = 2  # part of the cache key: raise it when passages or vectors cha
 # An entry's score is a weighted sum of: its nearest question or alias (cosine), the mean of its nearest passages
 # (cosine), and BM25 over all its words (the best entry is 1). The weights, and those of the logistic regression for
 # "answerable", are what `benchmarks/retrieval.py --fit` chose on the development half of its questions.
-RANK_WEIGHTS = (0.45, 0.31, 0.24)
+RANK_WEIGHTS = (0.4, 0.26, 0.33)
 NEAREST_PASSAGES = 8
-ANSWER_BIAS = -6.26
-ANSWER_WEIGHTS = (0.29, 11.91, 9.45, 0.57)
-ANSWERABLE_PROBABILITY = 0.5
+ANSWER_BIAS = -7.46
+ANSWER_WEIGHTS = (1.22, 10.18, 10.15, 1.03)
+ANSWERABLE_PROBABILITY = 0.4
 LONG_QUERY_WORDS = 18  # a longer query is also looked up sentence by sentence
-SPELLING = 0.84  # similarity (difflib ratio) from which an unknown word is taken for a misspelt one
+SPELLING = 0.83  # similarity (difflib ratio) from which an unknown word is taken for a misspelt one
 RARE = 0.4  # a term in at most this share of the entries is rare enough to name one
 
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
@@ -378,7 +378,7 @@ class Index:
         import numpy as np
 
         lexical = self._lexical_scores(query)
-        features = {}
+        features: dict[str, tuple[float, ...]] = {}
         for n, (key, rows, asked) in enumerate(self._groups):
             nearest = np.sort(similarity[rows])[-NEAREST_PASSAGES:]
             features[key] = (float(similarity[asked].max()), float(nearest.mean()), float(lexical[n]))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Chosen on the development half of `benchmarks/answers.py`.
-NARROW_SENTENCES = 4  # statements quoted for a question about one side of a topic
-GENERAL_SENTENCES = 7  # sentences of the answer quoted for "what is …" and "why …"
+NARROW_SENTENCES = 5  # statements quoted for a question about one side of a topic
+CARRIES = 0.62  # cosine from which a sentence of the answer is taken to carry a key point
 COMPARED_SENTENCES = 3  # statements of each entry when two are set against each other
 SIMILAR = 0.86  # cosine above which two statements say the same
 FOLLOW_UP_MATCH = 0.62  # cosine to a follow-up question from which its expected points are the answer
@@ -65,20 +65,36 @@ def is_general(question: str, entry: Entry) -> bool:
 
 
 def _overview(entry: Entry, index: Index) -> tuple[str, ...]:
-    """The sentences of the answer that carry its key points, heaviest first chosen, in reading order."""
-    sentences = [p.text for p in passages_of(entry) if p.kind == "answer"]
-    if len(sentences) <= GENERAL_SENTENCES:
-        return tuple(sentences)
-    vectors = index.vectors_of([p for p in passages_of(entry) if p.kind == "answer"])
-    chosen: list[int] = [0]
-    for point in sorted(entry.key_points, key=lambda p: -p.weight):
-        vector = index.encoder.encode([point.text])[0]
-        best = int((vectors @ vector).argmax())
-        if best not in chosen:
-            chosen.append(best)
-        if len(chosen) >= GENERAL_SENTENCES:
+    """The sentences of the answer that carry its key points, in reading order; a point that none carries follows."""
+    passages = [p for p in passages_of(entry) if p.kind == "answer"]
+    vectors = index.vectors_of(passages)
+    chosen: set[int] = {0}
+    alone: list[str] = []
+    for point in entry.key_points:
+        nearness = vectors @ index.encoder.encode([point.text])[0]
+        best = int(nearness.argmax())
+        if float(nearness[best]) >= CARRIES:
+            chosen.add(best)
+        else:
+            alone.append(point.text)
+    return (*(passages[n].text for n in sorted(chosen)), *alone)
+
+
+def related(query: str, entries: Sequence[Entry], said: Sequence[str], index: Index, count: int = 5) -> tuple[str, ...]:
+    """The statements nearest to a question that were not quoted yet: what a model may add from."""
+    passages = [p for entry in entries for p in passages_of(entry) if p.kind in _STATEMENTS]
+    vectors = index.vectors_of(passages)
+    score = vectors @ index.encoder.encode([query])[0]
+    before = index.encoder.encode(list(said)) if said else None
+    chosen: list[int] = []
+    for n in sorted(range(len(passages)), key=lambda n: -float(score[n])):
+        if before is not None and float((before @ vectors[n]).max()) >= SIMILAR:
+            continue
+        if all(float(vectors[n] @ vectors[m]) < SIMILAR for m in chosen):
+            chosen.append(n)
+        if len(chosen) == count:
             break
-    return tuple(sentences[n] for n in sorted(chosen))
+    return tuple(passages[n].text for n in chosen)
 
 
 def _nearest(query: str, entry: Entry, index: Index, count: int) -> tuple[str, ...]:

@@ -1,0 +1,85 @@
+"""What the coach says to a graded answer: built point by point, so that every sentence rests on a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coach.grading import Scorecard, Verdict
+from coach.knowledge import Entry
+
+MAX_PRAISED = 2
+MAX_MISSING = 2
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence of feedback and what it rests on: the ids of key points, or a misconception's claim."""
+
+    text: str
+    rests_on: str
+
+
+def feedback(card: Scorecard) -> tuple[Sentence, ...]:
+    """Two to five sentences: what was wrong, what was good, what is missing and why it matters, what to do next."""
+    said: list[Sentence] = []
+    made = _by_weight([v for v in card.verdicts if v.status == "covered" and v.evidence])
+    missing = _by_weight([v for v in card.verdicts if v.status == "missed"])
+    partly = _by_weight([v for v in card.verdicts if v.status in ("partial", "unsure") and v.evidence])
+    for verdict in made[:MAX_PRAISED]:
+        said.append(Sentence(f"You made this point: {_plain(verdict.key_point.text)}", verdict.key_point.id))
+    for flag in card.misconceptions[:1]:
+        said.append(Sentence(f"One thing was wrong: you said “{_short(flag.evidence)}”. {flag.correction}", flag.claim))
+    for verdict in (missing or partly)[: MAX_MISSING if len(said) < MAX_MISSING else 1]:
+        opening = "What is missing" if verdict.status == "missed" else "You came near to this point; say it outright"
+        why = f" {verdict.key_point.why}" if verdict.key_point.why else ""
+        said.append(Sentence(f"{opening}: {_plain(verdict.key_point.text)}{why}", verdict.key_point.id))
+    if missing:
+        key = missing[0].key_point
+        lead = "Next time, start with" if key.weight == 3 else "Next time, add"
+        said.append(Sentence(f"{lead} one sentence on that{_and_the_error(card)}.", key.id))
+    elif card.misconceptions:
+        said.append(Sentence("Next time, check that statement before you say it.", card.misconceptions[0].claim))
+    elif partly:
+        said.append(Sentence("Next time, finish that thought in a full sentence.", partly[0].key_point.id))
+    elif made:
+        said.append(Sentence("Nothing essential is missing; try it aloud, in about a minute.", made[0].key_point.id))
+    return tuple(said)
+
+
+def _and_the_error(card: Scorecard) -> str:
+    return ", and leave out the wrong statement" if card.misconceptions else ""
+
+
+def _by_weight(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    return sorted(verdicts, key=lambda v: (-v.key_point.weight, -v.probability))
+
+
+def _plain(text: str) -> str:
+    return text if text.endswith((".", "?", ")")) else f"{text}."
+
+
+def _short(text: str, limit: int = 160) -> str:
+    return text if len(text) <= limit else text[: limit - 2].rsplit(" ", 1)[0] + " …"
+
+
+def next_question(entry: Entry, card: Scorecard | None, asked: Sequence[str]) -> str:
+    """The follow-up that probes the most valuable gap, or goes deeper when all is covered; empty when none is left."""
+    left = [f for f in entry.follow_ups if f.question not in asked]
+    if not left:
+        return ""
+    if card is None:
+        return left[0].question
+    gap = {v.key_point.id: v.key_point.weight * (1 - v.probability) for v in card.verdicts}
+    return max(left, key=lambda f: gap.get(f.probes, 0.0)).question
+
+
+def summary(entry: Entry, card: Scorecard) -> str:
+    """A scorecard as Markdown, for the terminal and for reports."""
+    low, high = card.interval
+    lines = [f"**{entry.question}**", "", f"{card.score} of 10 ({low} to {high})", ""]
+    for verdict in card.verdicts:
+        evidence = f" (you: “{_short(verdict.evidence)}”)" if verdict.evidence else ""
+        lines.append(f"- {verdict.status}: {verdict.key_point.text}{evidence}")
+    lines += [f"- wrong: “{_short(flag.evidence)}” → {flag.correction}" for flag in card.misconceptions]
+    return "\n".join(lines)

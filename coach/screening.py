@@ -1,0 +1,116 @@
+"""What of a candidate's text is an answer at all: commands to the grader, echoes and bare keywords are set aside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coach.errors import GradingError
+from coach.retrieval import terms
+from coach.sentences import split_sentences
+
+# Shares chosen on the development half of `benchmarks/grading.py`: no sentence of an honest answer is set aside there.
+MIN_FUNCTION_WORDS = 0.12  # share of function words below which an answer is a list of keywords, not statements
+MIN_LIST_WORDS = 8
+MAX_ECHO = 0.34  # share of its words that an answer must add to the question
+MAX_NEGATED = 0.7  # share of flatly negated sentences from which an answer denies instead of stating
+MIN_NEGATED = 3
+MIN_WORDS = 4
+SHORT_ANSWER_TERMS = 14  # beside "I don't know", an answer with fewer terms than this states nothing
+
+_COMMANDS = (
+    r"(?:ignore|disregard|forget|overrule|override)\b.{0,40}\b(?:instructions?|prompts?|rules?|rubric|you were told|above)",
+    r"(?:give|award|assign|grant|grade|mark|rate|score)\b.{0,40}\b(?:10 ?/ ?10|ten (?:out of|points)|10 (?:out of|points)|"
+    r"full (?:marks|points|score|10)|top marks|maximum|(?:as|fully) (?:covered|correct))",
+    r"\b(?:10|ten) ?(?:/|out of) ?(?:10|ten)\b",
+    r"\b(?:score|grade|verdicts?|rating|status)[\"']? ?(?:is|=|:) ?[\"']?(?:10\b|ten\b|full|covered|perfect|pass|all\b)",
+    r"\b(?:score|report|mark|label|count|treat)\b.{0,40}\b(?:every|all|each)\b.{0,30}\b(?:points?|as covered|as correct)",
+    r"all (?:the )?(?:key )?points (?:\w+ )?(?:are |is |were |have been |present|covered|fulfilled|made)",
+    r"(?:output|print|repeat|reply with|respond with|answer with) (?:the word |only |exactly )?[\"'“]?(?:yes|covered|10)\b",
+    r"repeat after me|system (?:message|prompt|override)|^\W*(?:system|assistant|developer) ?:|<\|?/?(?:im_start|im_end)",
+    r"</?(?:answer|system|candidate|instructions?)\b|\[/?inst\]|<!--|grading complete|end of (?:the )?(?:candidate|answer)",
+    r"(?:dear|kind|note to(?: the)?|hello) (?:grader|examiner|assessor|model)|before you (?:mark|grade|score|rate) (?:this|it|me)",
+    r"you(?:'re| are) now (?:my|a|an|the|in)\b|(?:assessor|grader|examiner)'s (?:decision|note|verdict)",
+    r"ignor\w* .{0,30}(?:instructions|consignes|instrucciones|anweisungen)",
+)
+_COMMAND = re.compile("|".join(_COMMANDS), re.IGNORECASE | re.MULTILINE)
+_DONT_KNOW = re.compile(
+    r"\b(?:i (?:really |honestly |actually )?(?:don'?t|do not|didn'?t) (?:really |actually )?(?:know|remember|recall|have an? (?:answer|idea|clue))"
+    r"|no (?:idea|clue)|not sure what|i have no|can'?t (?:answer|remember|recall|say)|i (?:would )?pass|skip (?:this|it)|never heard)\b",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(
+    r"\b(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should)(?: not|n[’']t)\b|\bcannot\b|\bnever\b",
+    re.IGNORECASE,
+)
+_FUNCTION = frozenset(
+    "a an the and or but if so because as of to in on at by for with from into over than then that this these those it "
+    "its is are was were be been being do does did have has had can could will would should may might must i you he "
+    "she we they me him her us them my your his our their what which who when where why how not no yes there here just "
+    "also very really well like um uh okay ok about every each all some any more most only same up out don t s re ve ll "
+    "d m im youre its dont doesnt isnt cant wont thats between during after before while until through under".split()
+)
+_FOREIGN = frozenset(
+    "le la les des du une et est que qui dans pour avec sur pas nous vous il elle sont der die das und ist nicht ein "
+    "eine mit von den zu auf für wird werden sich dem el los las un una de y en por con para no es como se lo al del più "
+    "il lo gli che di non per sono é o os as um uma em não com het een van niet".split()
+)
+# Words that talk about the question rather than answer it.
+_TALK = frozenset(
+    "question ask asking asked answer know talk talking call called thing mean well good right say saying go way kind "
+    "sort context come reason make made want get think interview".split()
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+
+
+@dataclass(frozen=True)
+class Screened:
+    """The sentences that state something, and why the rest was set aside."""
+
+    sentences: tuple[str, ...]
+    commands: bool = False
+
+    @property
+    def text(self) -> str:
+        """The statements as one text."""
+        return " ".join(self.sentences)
+
+
+def screen(answer: str, question: str) -> Screened:
+    """The statements of an answer; empty when it states nothing or commands the grader.
+
+    Raises `GradingError` when the answer is in a language that cannot be graded.
+    """
+    if _COMMAND.search(answer):
+        return Screened((), commands=True)
+    _check_language(answer)
+    words = [word.lower() for word in _WORD.findall(answer)]
+    own = set(terms(answer))
+    added = own - set(terms(question)) - _TALK
+    pieces = tuple(s for line in answer.splitlines() for s in split_sentences(line, loose=True))
+    negated = sum(bool(_NEGATION.search(piece)) for piece in pieces)
+    states_nothing = (
+        len(words) < MIN_WORDS
+        or (len(words) >= MIN_LIST_WORDS and _function_share(words) < MIN_FUNCTION_WORDS)
+        or (bool(own) and len(added) < MAX_ECHO * len(own))
+        or (len(pieces) >= MIN_NEGATED and negated >= MAX_NEGATED * len(pieces))
+        or (bool(_DONT_KNOW.search(answer)) and len(added) < SHORT_ANSWER_TERMS)
+    )
+    return Screened(() if states_nothing else pieces)
+
+
+def _function_share(words: Sequence[str]) -> float:
+    return sum(word.replace("’", "'").replace("'", "") in _FUNCTION for word in words) / len(words)
+
+
+def _check_language(answer: str) -> None:
+    words = [word.lower() for word in _WORD.findall(answer)]
+    letters = [c for c in answer if c.isalpha()]
+    foreign = sum(word in _FOREIGN and word not in _FUNCTION for word in words)
+    english = sum(word in _FUNCTION for word in words)
+    strange = sum(ord(c) > 0x24F and not 0x370 <= ord(c) <= 0x3FF for c in letters)
+    if (len(words) >= 6 and foreign > english and foreign >= 0.15 * len(words)) or (
+        letters and strange > 0.5 * len(letters)
+    ):
+        raise GradingError("I can only grade answers in English; please answer once more in English.")
