@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 
 Write = Callable[[Sequence[Message]], Iterable[str]]
-Judge = Callable[[Sequence[Message]], Sequence[float]]
+Judge = Callable[[Sequence[Message]], float]
+"""The log-odds of yes over no for a chat."""
+
+CARRIED = 0.6  # share of a statement's longer words that a source must hold for `Reader` to say yes
 
 
 def text_of(messages: Sequence[Message]) -> str:
@@ -21,19 +26,34 @@ def silent(messages: Sequence[Message]) -> Iterable[str]:
     return ()
 
 
-def believing(messages: Sequence[Message]) -> Sequence[float]:
+def writing(*pieces: str) -> Write:
+    """Writes these pieces, whatever is asked."""
+    return lambda messages: pieces
+
+
+def believing(messages: Sequence[Message]) -> float:
     """Says yes to everything."""
-    return (-0.05, -3.0)
+    return 3.0
 
 
-def refusing(*false: str) -> Judge:
-    """Says no to every chat that holds one of these texts, and yes to the others."""
+class Reader:
+    """A careful judge: yes when the statement's words stand in the rest of the prompt as well, no otherwise.
 
-    def judge(messages: Sequence[Message]) -> Sequence[float]:
-        said = text_of(messages)
-        return (-4.0, -0.02) if any(text in said for text in false) else (-0.02, -4.0)
+    Statements in `false` get a no wherever they stand.
+    """
 
-    return judge
+    def __init__(self, *false: str) -> None:
+        self._false = false
+
+    def __call__(self, messages: Sequence[Message]) -> float:
+        asked = messages[-1].content
+        stated = re.search(r"^(?:Statement|Point): (.+)$", asked, re.MULTILINE)
+        assert stated is not None, f"no statement in {asked!r}"
+        statement = stated.group(1)
+        words = re.findall(r"[a-z]{4,}", statement.lower())
+        rest = asked.replace(stated.group(), "", 1).lower()
+        carried = words and sum(word in rest for word in words) >= CARRIED * len(words)
+        return 4.0 if carried and statement not in self._false else -4.0
 
 
 class FakeLLM:
@@ -71,4 +91,14 @@ class FakeLLM:
         self, messages_list: Sequence[Sequence[Message]], choices: Sequence[str]
     ) -> list[tuple[float, ...]]:
         self.judged.extend(tuple(messages) for messages in messages_list)
-        return [tuple(self._judge(messages)) for messages in messages_list]
+        return [_shared_out(self._judge(messages), choices) for messages in messages_list]
+
+
+def _shared_out(odds: float, choices: Sequence[str]) -> tuple[float, ...]:
+    """Log-probabilities of the choices: those that say yes share one part, the others the rest."""
+    yes = [choice.strip().lower().startswith("y") for choice in choices]
+
+    def log_share(sign: float, among: int) -> float:
+        return -math.log1p(math.exp(-sign * odds)) - math.log(among)
+
+    return tuple(log_share(1.0, sum(yes)) if is_yes else log_share(-1.0, len(yes) - sum(yes)) for is_yes in yes)

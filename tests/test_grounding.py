@@ -2,135 +2,142 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
-from fake_llm import FakeLLM, believing, refusing, text_of
+from fake_llm import FakeLLM, Reader, believing, text_of
 
 from coach.errors import ModelError
-from coach.grounding import MIN_SIMILARITY, Grounding
-from coach.knowledge import Entry
+from coach.grounding import MIN_SIMILARITY, Grounding, consistent, yes_over_no
 from coach.llm import Message
-from coach.retrieval import Index, SentenceEncoder
+from coach.retrieval import Index, SentenceEncoder, passages_of
 
-TRUE = "During training, dropout sets activations to zero at random."
-FALSE = "Dropout removes weights for good after training has ended."
+SOURCES = (
+    "During training, dropout sets each activation to zero with probability p.",
+    "At inference dropout is switched off and every unit is used.",
+    "Inverted dropout divides the kept activations by 1 - p during training, so inference needs no change.",
+    "Dropout is less useful in convolutional layers, where neighbouring activations are correlated.",
+    "With a rate of 0.5, half of the units are dropped on average.",
+)
+TRUE = "In training, dropout sets activations to zero with probability p."
+FALSE = "In training, dropout sets activations to zero and keeps them at zero."
 UNRELATED = "Bread needs flour, water, salt and some patience."
 
 
-@pytest.fixture
-def dropout(index: Index) -> Entry:
-    return index.entry("dropout")
+def grounding(encoder: SentenceEncoder, *false: str) -> Grounding:
+    return Grounding(FakeLLM(judge=Reader(*false)), encoder)
 
 
-def judge_of(entry: Entry, *false: str):  # type: ignore[no-untyped-def]
-    return refusing(*false, *(wrong.claim for wrong in entry.misconceptions))
-
-
-def test_true_passes_and_false_does_not(dropout: Entry, encoder: SentenceEncoder) -> None:
-    grounding = Grounding(FakeLLM(judge=judge_of(dropout, FALSE)), encoder)
-    true, false = grounding.check([TRUE, FALSE], [dropout])
-    assert (true.sentence, true.supported) == (TRUE, True)
+def test_true_passes_and_what_the_judge_denies_does_not(encoder: SentenceEncoder) -> None:
+    true, false = grounding(encoder, FALSE).check([TRUE, FALSE], SOURCES)
+    assert (true.sentence, true.supported, true.source) == (TRUE, True, SOURCES[0])
     assert (false.sentence, false.supported) == (FALSE, False)
 
 
-def test_a_sentence_far_from_every_source_is_refused_unasked(dropout: Entry, encoder: SentenceEncoder) -> None:
-    llm = FakeLLM(judge=believing)
-    (found,) = Grounding(llm, encoder).check([UNRELATED], [dropout])
+def test_the_judge_decides_what_likeness_lets_through(encoder: SentenceEncoder) -> None:
+    assert grounding(encoder).check([TRUE], SOURCES)[0].supported
+    denied = grounding(encoder, TRUE).check([TRUE], SOURCES)[0]
+    assert not denied.supported
+    assert denied.log_odds is not None
+
+
+def test_a_judge_that_says_yes_to_everything_lets_nothing_pass(encoder: SentenceEncoder) -> None:
+    """Small models lean to yes: a yes counts by what it is above the yes for an unrelated source."""
+    assert not Grounding(FakeLLM(judge=believing), encoder).check([TRUE], SOURCES)[0].supported
+
+
+def test_a_sentence_far_from_every_source_is_refused_unasked(encoder: SentenceEncoder) -> None:
+    llm = FakeLLM(judge=Reader())
+    (found,) = Grounding(llm, encoder).check([UNRELATED], SOURCES)
     assert not found.supported
     assert found.similarity < MIN_SIMILARITY
-    assert all(UNRELATED not in text_of(messages) for messages in llm.judged)
+    assert llm.judged == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_word_for_word_is_carried(encoder: SentenceEncoder, source: str) -> None:
+    assert grounding(encoder).check([source], SOURCES)[0].supported
+
+
+def test_the_corrections_of_the_entries_are_carried_by_themselves(index: Index) -> None:
+    for entry in index.entries[::10]:
+        sources = [p.text for p in passages_of(entry) if p.kind in ("answer", "correction")]
+        corrections = [wrong.correction for wrong in entry.misconceptions]
+        found = Grounding(FakeLLM(judge=Reader()), index.encoder).check(corrections, sources)
+        assert [support.supported for support in found] == [True] * len(corrections)
 
 
 @pytest.mark.parametrize(
     "sentence",
     [
         "During training, dropout sets 73 % of the activations to zero.",
-        "Dropout was introduced in 1987 as a regulariser for neural networks.",
-        "Dropout multiplies each activation by 3.75 during training.",
+        "With a rate of 0.7, half of the units are dropped on average.",
+        "With a rate of 0.5, 512 of the units are dropped on average.",
+        "During training, dropout never sets an activation to zero with probability p.",
+        "At training dropout is switched off and every unit is used.",
+        "Dropout is more useful in convolutional layers, where neighbouring activations are correlated.",
+        "At inference dropout is switched off and every quantised transformer accelerator is used.",
     ],
 )
-def test_a_number_that_no_source_states_is_refused(dropout: Entry, encoder: SentenceEncoder, sentence: str) -> None:
-    (found,) = Grounding(FakeLLM(judge=believing), encoder).check([sentence], [dropout])
-    assert not found.supported
+def test_what_is_turned_round_is_refused_without_a_judge(sentence: str) -> None:
+    assert not any(consistent(sentence, source, source) for source in SOURCES)
 
 
-def test_extra_sources_carry_what_they_state(dropout: Entry, encoder: SentenceEncoder) -> None:
-    computed = "With your numbers one epoch takes 938 iterations."
-    grounding = Grounding(FakeLLM(judge=judge_of(dropout)), encoder)
-    assert not grounding.check([computed], [dropout])[0].supported
-    assert grounding.check([computed], [dropout], extra=[computed])[0].supported
+@pytest.mark.parametrize("sentence", [TRUE, *SOURCES, "Half of the units are dropped with a rate of 0.5."])
+def test_what_says_the_same_is_consistent_with_one_source(sentence: str) -> None:
+    assert any(consistent(sentence, source, source) for source in SOURCES)
 
 
-def test_the_nearest_source_is_named(dropout: Entry, encoder: SentenceEncoder) -> None:
-    point = dropout.misconceptions[0].correction
-    (found,) = Grounding(FakeLLM(judge=judge_of(dropout)), encoder).check([point], [dropout])
-    assert found.supported
-    assert found.similarity > 0.9
-    assert found.source
-
-
-def test_a_judge_that_says_no_to_everything_lets_nothing_false_through(
-    dropout: Entry, encoder: SentenceEncoder
-) -> None:
-    """A judge that leans to no is put right by its zero; one that cannot tell must not let the false pass."""
-
-    def leaning(messages: Sequence[Message]) -> Sequence[float]:
-        false = any(text in text_of(messages) for text in (FALSE, *(m.claim for m in dropout.misconceptions)))
-        return (-9.0, -0.1) if false else (-3.0, -0.1)
-
-    true, false = Grounding(FakeLLM(judge=leaning), encoder).check([TRUE, FALSE], [dropout])
-    assert true.supported
-    assert not false.supported
-
-
-def test_sentences_keep_their_order_and_none_is_lost(dropout: Entry, encoder: SentenceEncoder) -> None:
-    grounding = Grounding(FakeLLM(judge=judge_of(dropout, FALSE)), encoder)
-    sentences = [UNRELATED, TRUE, FALSE, TRUE]
-    found = grounding.check(sentences, [dropout])
+def test_sentences_keep_their_order_and_none_is_lost(encoder: SentenceEncoder) -> None:
+    sentences = [UNRELATED, TRUE, FALSE, SOURCES[1]]
+    found = grounding(encoder, FALSE).check(sentences, SOURCES)
     assert [support.sentence for support in found] == sentences
     assert [support.supported for support in found] == [False, True, False, True]
 
 
-def test_nothing_to_check_asks_nothing(dropout: Entry, encoder: SentenceEncoder) -> None:
+def test_nothing_to_check_asks_nothing(encoder: SentenceEncoder) -> None:
     llm = FakeLLM()
-    assert Grounding(llm, encoder).check([], [dropout]) == ()
+    assert Grounding(llm, encoder).check([], SOURCES) == ()
     assert llm.judged == []
 
 
-def test_what_was_calibrated_is_kept(dropout: Entry, encoder: SentenceEncoder) -> None:
-    llm = FakeLLM(judge=judge_of(dropout))
-    grounding = Grounding(llm, encoder)
-    grounding.check([TRUE], [dropout])
-    before = len(llm.judged)
-    grounding.check([TRUE], [dropout])
-    assert len(llm.judged) - before < before
+def test_without_sources_or_without_a_model_nothing_is_carried(encoder: SentenceEncoder) -> None:
+    assert [s.supported for s in Grounding(FakeLLM(), encoder).check([TRUE, FALSE], [])] == [False, False]
+    assert not Grounding(None, encoder).check([TRUE], SOURCES)[0].supported
 
 
-def test_an_entry_without_misconceptions_can_be_checked(encoder: SentenceEncoder, index: Index) -> None:
-    from coach.knowledge import key_points_from
-
-    answer = "A frobnicator turns knobs in a machine. It stops when the knob is tight."
-    own = Entry("x", "What is a frobnicator?", answer, key_points=key_points_from(answer))
-    (found,) = Grounding(FakeLLM(judge=refusing()), encoder).check(["A frobnicator turns knobs in a machine."], [own])
-    assert found.supported
+def test_a_single_source_carries_nothing_that_the_judge_denies(encoder: SentenceEncoder) -> None:
+    assert not grounding(encoder, TRUE).check([TRUE], SOURCES[:1])[0].supported
 
 
-def test_a_judge_that_fails_is_not_taken_for_a_yes(dropout: Entry, encoder: SentenceEncoder) -> None:
-    def dies(messages: Sequence[Message]) -> Sequence[float]:
+def test_the_judge_is_shown_statement_and_source(encoder: SentenceEncoder) -> None:
+    llm = FakeLLM(judge=Reader())
+    Grounding(llm, encoder).check([TRUE], SOURCES)
+    assert all(TRUE in text_of(messages) for messages in llm.judged)
+    assert any(SOURCES[0] in text_of(messages) for messages in llm.judged)
+
+
+def test_a_judge_that_fails_is_not_taken_for_a_yes(encoder: SentenceEncoder) -> None:
+    def dies(messages: Sequence[Message]) -> float:
         raise ModelError("Out of memory; use --model small.")
 
     with pytest.raises(ModelError):
-        Grounding(FakeLLM(judge=dies), encoder).check([TRUE], [dropout])
+        Grounding(FakeLLM(judge=dies), encoder).check([TRUE], SOURCES)
 
 
-def test_a_judge_without_numbers_lets_nothing_pass(dropout: Entry, encoder: SentenceEncoder) -> None:
-    nan = float("nan")
-    (found,) = Grounding(FakeLLM(judge=lambda messages: (nan, nan)), encoder).check([TRUE], [dropout])
-    assert not found.supported
+def test_a_judge_without_numbers_lets_nothing_pass(encoder: SentenceEncoder) -> None:
+    assert not Grounding(FakeLLM(judge=lambda messages: math.nan), encoder).check([TRUE], SOURCES)[0].supported
+
+
+def test_yes_over_no_counts_both_spellings() -> None:
+    half = math.log(0.25)
+    assert yes_over_no([half, half, half, half]) == pytest.approx(0.0)
+    assert yes_over_no([math.log(0.5), math.log(0.1), math.log(0.3), math.log(0.1)]) == pytest.approx(math.log(4))
+    assert yes_over_no([-math.inf, -1.0, -math.inf, -1.0]) == -math.inf
+    assert yes_over_no([-2000.0, -1000.0, -2000.0, -1000.0]) == pytest.approx(-1000.0)
 
 
 @pytest.mark.parametrize("sentence", ["", " ", "\x00", "🎉", "\u202e" + TRUE[::-1], "x" * 20_000])
-def test_hostile_sentences_are_refused(dropout: Entry, encoder: SentenceEncoder, sentence: str) -> None:
-    (found,) = Grounding(FakeLLM(judge=judge_of(dropout)), encoder).check([sentence], [dropout])
-    assert not found.supported
+def test_hostile_sentences_are_refused(encoder: SentenceEncoder, sentence: str) -> None:
+    assert not grounding(encoder).check([sentence], SOURCES)[0].supported

@@ -10,10 +10,10 @@ from coach.knowledge import Entry, FollowUp
 from coach.retrieval import Index, SentenceEncoder, passages_of
 from coach.selection import (
     COMPARED_SENTENCES,
-    GENERAL_SENTENCES,
     NARROW_SENTENCES,
     is_general,
     quotations,
+    related,
     suggestions,
 )
 from coach.sentences import split_sentences
@@ -41,7 +41,8 @@ def test_quotations_stand_word_for_word_in_the_entry_and_none_twice(index: Index
         p.text for p in passages_of(index.entry(key)) if p.kind not in ("claim", "question", "alias", "follow_up")
     }
     sentences = quoted(index, question, key)
-    assert 1 <= len(sentences) <= max(NARROW_SENTENCES, GENERAL_SENTENCES)
+    assert sentences
+    assert is_general(question, index.entry(key)) or len(sentences) <= NARROW_SENTENCES
     assert set(sentences) <= stated
     assert len(set(sentences)) == len(sentences)
 
@@ -60,8 +61,9 @@ def test_a_general_question_gets_the_answer_in_its_own_order(index: Index) -> No
         if not is_general(f"what is {entry.title}?", entry):
             continue
         assert got[0] == sentences[0]
-        assert [sentences.index(s) for s in got] == sorted(sentences.index(s) for s in got)
-        assert len(got) <= GENERAL_SENTENCES
+        places = [sentences.index(s) for s in got if s in sentences]
+        assert places == sorted(places)
+        assert len(got) <= len(sentences) + len(entry.key_points)
 
 
 def test_a_general_question_is_told_from_a_narrow_one(index: Index) -> None:
@@ -97,6 +99,27 @@ def test_two_entries_are_quoted_one_after_the_other(index: Index) -> None:
     found = quotations("how do they differ", "how do they differ", entries, index)
     assert [q.entry.id for q in found] == ["dropout", "batch-normalisation"]
     assert all(1 <= len(q.sentences) <= COMPARED_SENTENCES for q in found)
+
+
+def test_what_is_related_was_not_said_yet_and_says_nothing_twice(index: Index) -> None:
+    entries = [index.entry("dropout"), index.entry("gan")]
+    said = quoted(index, "what is dropout?", "dropout")
+    found = related("what is dropout?", entries, said, index)
+    stated = {p.text for entry in entries for p in passages_of(entry) if p.kind not in ("claim", "question", "alias")}
+    assert len(found) == 5
+    assert set(found) <= stated
+    assert not set(found) & set(said)
+    vectors = index.encoder.encode([*found, *said])
+    likeness = vectors[: len(found)] @ vectors.T
+    assert [row.argmax() for row in likeness] == list(range(len(found)))
+    assert sorted(likeness.ravel())[-len(found) - 1] < 0.9
+
+
+def test_nothing_is_related_when_all_was_said(index: Index) -> None:
+    entry = index.entry("dropout")
+    everything = [p.text for p in passages_of(entry)]
+    assert related("what is dropout?", [entry], everything, index) == ()
+    assert len(related("what is dropout?", [entry], [], index, count=2)) == 2
 
 
 def test_suggestions_are_the_entrys_follow_ups(index: Index) -> None:
