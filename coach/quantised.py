@@ -182,19 +182,21 @@ class Int8DecoderLayer(nn.Module):
         if past_key_values is not None:
             k, v = past_key_values.update(k, v, self.index)
         mixed = attend(q, k, v, attention_mask, self.head_size**-0.5).float()
-        x = x + self.o(mixed.reshape(batch, length, -1))
-        for rows in x.view(-1, x.shape[-1]).split(_ROWS):
+        stream: torch.Tensor = self.o(mixed.reshape(batch, length, -1)).add_(x)
+        for rows in stream.view(-1, stream.shape[-1]).split(_ROWS):
             gate, up = self.gate_up(rows, self._gain(rows)).chunk(2, dim=-1)
             rows += self.down(F.silu(gate).mul_(up))
-        return x
+        return stream
 
     def _gain(self, x: torch.Tensor) -> torch.Tensor:
         """What RMSNorm (https://arxiv.org/abs/1910.07467) multiplies a token by: (…, size) to (…, 1)."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return length.square_().mul_(1 / x.shape[-1]).add_(self.eps).rsqrt_()
+        gain: torch.Tensor = length.square_().mul_(1 / x.shape[-1]).add_(self.eps).rsqrt_()
+        return gain
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return F.rms_norm(x, (x.shape[-1],), weight, self.eps)
+        normed: torch.Tensor = F.rms_norm(x, (x.shape[-1],), weight, self.eps)
+        return normed
 
 
 def _head_size(config: Any) -> int:
