@@ -229,11 +229,12 @@ def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, An
 
 
 def _grade(args: argparse.Namespace, out: TextIO) -> int:
+    lines = _lines(args.batch) if args.batch else iter(())
     coach = Coach.load(settings_of(args))
     coach.wait_ready(model=True)
     talk = not args.no_feedback
     if args.batch:
-        return _run_batch(args.batch, lambda r: _grade_one(coach, r, talk), out)
+        return _run_batch(lines, lambda r: _grade_one(coach, r, talk), out)
     spoken: dict[str, Any] = {}
     answer = args.answer
     if args.audio:

@@ -14,11 +14,10 @@ LEVELS = {1: "introductory", 2: "intermediate", 3: "advanced"}
 MAX_WEIGHT = 3
 
 
-def task(entry: Entry, asked: str, only_point: str = "") -> str:
-    """The question of an exercise as the coach puts it."""
+def task(entry: Entry, asked: str) -> str:
+    """The question of an exercise as the coach puts it, after its topic and level."""
     what = f"{entry.topic} · {LEVELS.get(entry.difficulty, '')}".strip(" ·")
-    only = "\n\nOnly this point, in a sentence or two." if only_point else ""
-    return f"{what}\n\n{asked}{only}"
+    return f"{what}\n\n{asked}"
 
 
 def practice_panel(exercise: Exercise | None, entry: Entry | None, card: Card | None, contested: str = "") -> str:

@@ -234,6 +234,13 @@ class Coach:
         text = exercise.report(session, {entry.id: entry for entry in self.entries})
         return session.stopped(), text
 
+    def prepare(self, entry: Entry) -> None:
+        """Calibrate the judge for an entry now, so that its next grade takes no longer than any other."""
+        judge, why_not = self._judge()
+        if judge is None:
+            raise GradingError(why_not)
+        judge.calibrate(Task.of_entry(entry, self.foil(entry)))
+
     def foil(self, entry: Entry | None) -> str:
         """An answer to another question, which must not make any point of this one."""
         others = [e for e in self.entries if e is not entry and e.spoken]

@@ -17,7 +17,7 @@ EXAMPLES = (
     "When would you not use deep learning?",
     "What does attention actually compute?",
 )
-PROMPTS = {"ask": "Ask about deep learning", "practise": "Answer in your own words"}
+PROMPTS = {"ask": "Ask about deep learning", "answer": "Answer in your own words", "follow-up": "Answer the follow-up"}
 AUDIO = ["audio", ".webm", ".mp4"]  # browsers record sound into these
 # What controls inside texts can ask for; each is an event of the hidden component that carries them.
 VERBS = ("suggest", "edit", "retry", "source", "back", "quiz", "contest", "claim", "point", "listen")
@@ -177,7 +177,7 @@ class Layout:
         sources = page.source_panel(opened, view.opened or 0, back=practising)
         return {
             self.view: view,
-            self.composer: gr.update(placeholder=PROMPTS["practise" if view.answering else "ask"]),
+            self.composer: gr.update(placeholder=PROMPTS[view.asked_for]),
             self.chat: gr.update(value=page.chat(view.said), visible=bool(view.said)),
             self.side: beside if practising and opened is None else sources,
             self.fold: gr.update(value=page.fold_label(view), visible=bool(opened or card or view.answering)),
@@ -194,5 +194,6 @@ class Layout:
             self.doing: gr.update(visible=view.answering),
             self.delivery: gr.update(value=spoken, visible=bool(spoken)),
             self.heard: gr.update(value=page.escaped(view.heard_note), visible=bool(view.heard_note)),
-            **{button: gr.update(visible=attempted) for button in (self.rewrite, self.again, self.follow_up)},
+            **{button: gr.update(visible=attempted) for button in (self.rewrite, self.again)},
+            self.follow_up: gr.update(visible=attempted and exercise is not None and not exercise.follow_up),
         }

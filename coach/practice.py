@@ -8,7 +8,7 @@ from typing import Any
 from coach import card
 from coach.coach import Coach
 from coach.errors import InputError
-from coach.events import Graded
+from coach.events import Graded, Source
 from coach.sentences import split_sentences
 from coach.session import Exercise
 from coach.view import Card, View
@@ -47,7 +47,7 @@ class Practice:
 
     def model_answer(self, view: View) -> View:
         """The model answer in writing."""
-        return view.added(self.coach.model_answer(view.session))
+        return view.added(self.coach.model_answer(view.session), sources=self.basis(view))
 
     def spoken_answer(self, view: View) -> View:
         """The model answer as one would say it, to hear and read along."""
@@ -60,6 +60,23 @@ class Practice:
     def follow_up(self, view: View) -> View:
         """The follow-up question that was offered."""
         return self._put(replace(view, session=self.coach.follow_up(view.session)))
+
+    def taken_up(self, view: View) -> View:
+        """The follow-up that a reply ends with becomes the question to answer now, as it would in an interview."""
+        exercise = view.session.exercise
+        if exercise is None or not view.said[-1].graded or exercise.last is None or exercise.last.scorecard is None:
+            return view
+        try:
+            session = self.coach.follow_up(view.session)
+        except InputError:  # none is left
+            return view
+        taken = session.exercise is not None and session.exercise.follow_up in view.said[-1].text
+        return replace(view, session=session) if taken else view
+
+    def basis(self, view: View) -> tuple[Source, ...]:
+        """What feedback and model answers of the exercise under way cite."""
+        exercise = view.session.exercise
+        return (Source(self.coach.entry(exercise.entry), ()),) if exercise else ()
 
     def finish(self, view: View) -> View:
         """The end of the exercise with its report; in realistic style the scorecard appears only now."""
@@ -113,5 +130,5 @@ class Practice:
         if exercise is None:
             raise InputError("No question is being practised; start one with Practise.")
         entry = self.coach.entry(exercise.entry)
-        task = card.task(entry, exercise.asked, exercise.only_point)
+        task = card.task(entry, exercise.asked)
         return replace(view, opened=None, editing=None, contested="").added(task, "question")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Chosen on the development half of `benchmarks/answers.py`.
-NARROW_SENTENCES = 5  # statements quoted for a question about one side of a topic
+NARROW_SENTENCES = 4  # statements quoted for a question about one side of a topic
 CARRIES = 0.62  # cosine from which a sentence of the answer is taken to carry a key point
-COMPARED_SENTENCES = 3  # statements of each entry when two are set against each other
+CORE_SENTENCES = 4  # key points added to them, so that the answer also says what matters most
+CORE_WEIGHT = 0.08  # cosine that one step of a key point's weight is worth there
+COMPARED_SENTENCES = 2  # statements of each entry when two are set against each other
 SIMILAR = 0.86  # cosine above which two statements say the same
 FOLLOW_UP_MATCH = 0.62  # cosine to a follow-up question from which its expected points are the answer
 FOLLOW_UP_BONUS = 0.25
@@ -98,7 +100,7 @@ def related(query: str, entries: Sequence[Entry], said: Sequence[str], index: In
 
 
 def _nearest(query: str, entry: Entry, index: Index, count: int) -> tuple[str, ...]:
-    """The `count` statements of an entry that are nearest to a question, none saying the same twice."""
+    """The `count` statements of an entry nearest to a question, then the core of the topic that is not among them."""
     passages = [p for p in passages_of(entry) if p.kind in _STATEMENTS]
     vectors = index.vectors_of(passages)
     question = index.encoder.encode([query])[0]
@@ -109,11 +111,18 @@ def _nearest(query: str, entry: Entry, index: Index, count: int) -> tuple[str, .
         key=lambda n: -(float(score[n]) + _KIND_BONUS[passages[n].kind] + bonus.get(passages[n].text, 0.0)),
     )
     chosen: list[int] = []
-    for n in ranked:
-        if all(float(vectors[n] @ vectors[m]) < SIMILAR for m in chosen):
-            chosen.append(n)
-        if len(chosen) == count:
-            break
+
+    def take(rows: Iterable[int], most: int) -> None:
+        for n in rows:
+            if len(chosen) >= most:
+                return
+            if all(float(vectors[n] @ vectors[m]) < SIMILAR for m in chosen):
+                chosen.append(n)
+
+    take(ranked, count)
+    weight = {p.id: p.weight for p in entry.key_points}
+    core = [n for n, p in enumerate(passages) if p.kind == "key_point"]
+    take(sorted(core, key=lambda n: -(float(score[n]) + CORE_WEIGHT * weight[passages[n].key])), count + CORE_SENTENCES)
     return tuple(passages[n].text for n in chosen)
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from coach.config import Settings
 from coach.errors import SettingsError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -56,3 +60,22 @@ def listening(host: str, port: int) -> socket.socket:
             f"--port {port % 65535 + 1} or another address with --host, or end the program that listens there."
         ) from error
     return bound
+
+
+def web_server(app: Any, settings: Settings) -> uvicorn.Server:
+    """A server for the application, with https where a certificate is given; raises `SettingsError`."""
+    import uvicorn
+
+    if (settings.ssl_certfile is None) != (settings.ssl_keyfile is None):
+        raise SettingsError("For https give both --ssl-certfile and --ssl-keyfile.")
+    config = uvicorn.Config(
+        app, log_level="warning", ssl_certfile=settings.ssl_certfile, ssl_keyfile=settings.ssl_keyfile
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise SettingsError(
+            f"The certificate {settings.ssl_certfile} and its key {settings.ssl_keyfile} cannot be used ({error}). "
+            "Name PEM files that belong together."
+        ) from error
+    return uvicorn.Server(config)

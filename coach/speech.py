@@ -31,11 +31,12 @@ WINDOW_SECONDS = 28.0  # Whisper hears 30 s at a time
 KEPT_SILENCE = 0.6  # seconds of a longer silence that the recogniser hears; it stretches words over long ones
 TEMPERATURES = (0.0, 0.2, 0.4)
 REPETITIVE = 2.4  # compression ratio above which a text repeats itself (Radford et al. 2022, section 4.5)
-MOST_WORDS = 4.0  # a second; 240 words a minute is faster than anybody answers questions
+MOST_LETTERS = 28.0  # a second, blanks included; about 280 words a minute, faster than anybody answers questions
 # With the prompt, 40 recordings of real and game voices scored above −0.9 in mean log-probability at a no-speech
 # probability below 0.25, apart from two cries; 45 noises and pieces of music scored below −1.0 or far above 0.25.
 UNLIKELY = -1.0
 DOUBTFUL, NO_SPEECH = -0.8, 0.25
+MUMBLED = -1.6  # instead of UNLIKELY for stretches of four seconds and more, where voice activity is seldom wrong
 SHORT_FRAMES = 400  # hundredths of a second under which a text is checked for being an echo of the prompt
 ECHO_DISTANCE = 0.4  # in sound, between the text and what is heard without the prompt
 # Putting in a term that sounds like what was written, in log-probability; dev recordings of benchmarks/speech.py.
@@ -205,11 +206,12 @@ class Whisper:
         duration = len(samples) / SAMPLE_RATE
         speech = speech_spans(samples)
         heard = [self._hear(window, samples) for window in windows(speech, duration, samples)]
-        words = [word for one in heard for word in self._words(one, terms)]
-        if not terms and words:
+        parts = [self._words(one, terms) for one in heard]
+        expected = () if terms else related_terms(" ".join(word.text for part in parts for word in part))
+        if expected:
             # Nobody said what it is about, but the first look has: a second one with the terms of that topic.
-            expected = related_terms(" ".join(word.text for word in words))
-            words = [word for one in heard for word in self._words(one, expected)] if expected else words
+            parts = [self._words(one, expected) or part for one, part in zip(heard, parts, strict=True)]
+        words = [word for part in parts for word in part]
         return Transcript(tuple(settled(words, speech)), speech, duration)
 
     def _prompt(self, terms: Sequence[str]) -> list[int]:
@@ -304,13 +306,14 @@ class Whisper:
             text = self._tokenizer.decode(tokens)
             ratio = len(text.encode()) / max(1, len(zlib.compress(text.encode())))
             # People repeat themselves too; a recogniser that is stuck does so faster than anybody speaks.
-            stuck = len(text.split()) > MOST_WORDS * heard.frames / 100
+            stuck = len(text) > MOST_LETTERS * heard.frames / 100
             repetitive = ratio > REPETITIVE and (stuck or temperature < TEMPERATURES[-1])
             if not repetitive and score > best[1]:
                 best = (tokens, score)
             if (not repetitive and score >= UNLIKELY) or (no_speech > NO_SPEECH and score < DOUBTFUL):
                 break
-        invented = best[1] < UNLIKELY or (best[1] < DOUBTFUL and no_speech > NO_SPEECH)
+        least = UNLIKELY if heard.frames < SHORT_FRAMES else MUMBLED
+        invented = best[1] < least or (best[1] < DOUBTFUL and no_speech > NO_SPEECH)
         return ([], best[1]) if invented else best
 
     def _echoes(self, heard: Heard, tokens: list[int], prompt: list[int]) -> bool:

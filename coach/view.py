@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -49,7 +50,7 @@ class Said:
     """One message. A user's text is kept word for word; the coach's is Markdown with citations like [dropout].
 
     `note` says what is going on or how it ended; `before` is the session to go back to when the message is edited or
-    sent again.
+    sent again. `basis` is the source that feedback cites, `graded` says that the message came with a scorecard.
     """
 
     speaker: Speaker
@@ -64,6 +65,8 @@ class Said:
     lights: tuple[Light, ...] = ()
     before: Session | None = None
     transcript: Transcript | None = None
+    basis: Source | None = None
+    graded: bool = False
 
     def told(self, event: Event) -> Said:
         """The coach's message after one more event."""
@@ -77,7 +80,8 @@ class Said:
             case Suggestions(questions):
                 return replace(self, suggestions=questions)
             case Graded():
-                return replace(self, note="Writing feedback")
+                sources = self.sources if self.basis is None else (self.basis,)
+                return replace(self, note="Writing feedback", sources=sources, graded=True)
             case Finished():
                 return replace(self, note=_ENDINGS.get(event.finish_reason, ""), waiting=False)
 
@@ -105,15 +109,26 @@ class View:
         """Whether what is typed now answers a question of the coach."""
         return self.mode == "practise" and self.session.exercise is not None
 
-    def sent(self, text: str, note: str = "Looking it up") -> View:
-        """With a user's message and the coach's, which is being written; an edited one replaces all that followed."""
+    @property
+    def asked_for(self) -> Literal["ask", "answer", "follow-up"]:
+        """What the composer is for now."""
+        if not self.answering or self.session.exercise is None:
+            return "ask"
+        return "follow-up" if self.session.exercise.follow_up else "answer"
+
+    def sent(self, text: str, asking: bool = False, basis: Source | None = None) -> View:
+        """With a user's message and the coach's, which is being written; an edited one replaces all that followed.
+
+        `asking`: the message is a question even in practice. `basis` is what feedback to an answer rests on.
+        """
         view = self if self.editing is None else self.back_to(self.editing)
-        kind: Kind = "answer" if view.answering else "words"
+        answers = view.answering and not asking
+        kind: Kind = "answer" if answers else "words"
         # The words may have been corrected; a text that shares too little with the recording was typed instead.
         spoken = view.transcript if view.transcript and view.answering and view.transcript.locate(text) else None
         asked = Said("user", text, before=view.session, practice=view.answering, kind=kind, transcript=spoken)
-        note = "Reading your answer" if view.answering else note
-        reply = Said("assistant", note=note, waiting=True, before=view.session, practice=view.answering)
+        note = "Reading your answer" if answers else "Looking it up"
+        reply = Said("assistant", note=note, waiting=True, before=view.session, practice=view.answering, basis=basis)
         view = replace(view, opened=None, editing=None, contested="", transcript=None, heard_note="")
         return replace(view, said=(*view.said, asked, reply)[-MAX_SAID:])
 
@@ -132,10 +147,6 @@ class View:
         reply = Said("assistant", note=note, waiting=True, practice=True)
         return replace(self, said=(*self.said, *asked, reply), opened=None, editing=None, contested="")
 
-    def resting_on(self, source: Source) -> View:
-        """With the coach's message citing a source from its start, as feedback does."""
-        return self._with_last(replace(self.said[-1], sources=(source,)))
-
     def heard(self, events: Iterable[Event]) -> View:
         """With what the coach said meanwhile."""
         view = self
@@ -147,8 +158,15 @@ class View:
                 case Graded():
                     view = view._graded(event)
                 case Finished(session):
-                    view = replace(view, session=session)
+                    view = replace(view, session=session)._known()
         return view
+
+    def _known(self) -> View:
+        """With a message in practice that turned out to be a question no longer taken for an answer."""
+        asked, reply = self.said[-2:] if len(self.said) > 1 else (None, None)
+        if asked is None or reply is None or asked.kind != "answer" or reply.graded or self.session.style != "coached":
+            return self
+        return replace(self, said=(*self.said[:-2], replace(asked, kind="words"), reply))
 
     def _graded(self, graded: Graded) -> View:
         """With a scorecard, compared with the last one of the same question, and its evidence lit in the answer."""
@@ -179,9 +197,9 @@ class View:
         """With the reply ended by an error, told where it happened."""
         return self._with_last(replace(self.said[-1], waiting=False, failed=True, note=message))
 
-    def added(self, text: str, kind: Kind = "words") -> View:
+    def added(self, text: str, kind: Kind = "words", sources: tuple[Source, ...] = ()) -> View:
         """With something more said by the coach, such as a question to answer."""
-        return replace(self, said=(*self.said, Said("assistant", text, practice=self.answering, kind=kind)))
+        return replace(self, said=(*self.said, Said("assistant", text, sources, practice=self.answering, kind=kind)))
 
     def refused(self, message: str) -> View:
         """With an error told in a message of its own."""
@@ -219,7 +237,8 @@ def _lights(answer: str, card: Scorecard | None) -> tuple[Light, ...]:
     named += [(f"flag-{n}", flag.evidence) for n, flag in enumerate(card.misconceptions, 1)]
     found = []
     for name, evidence in named:
-        at = answer.find(evidence) if evidence else -1
-        if at >= 0:
-            found.append(Light(at, at + len(evidence), (name,)))
+        # Evidence is word for word, but a line break may have become a space.
+        place = re.search(r"\s+".join(re.escape(word) for word in evidence.split()), answer) if evidence else None
+        if place is not None:
+            found.append(Light(place.start(), place.end(), (name,)))
     return tuple(found)

@@ -1,0 +1,190 @@
+"""How right are the grades? Our own answers of known quality, and `--mohler FILE` for agreement with people.
+
+`python benchmarks/grading.py --split test` grades every answer of the entries held back (even numbers); `dev` holds those
+that thresholds were chosen on. Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the reference's
+words, each of the answer against the entry's answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+
+from coach.coach import Coach
+from coach.config import settings_from
+from coach.errors import CoachError
+from coach.feedback import feedback
+from coach.judge import Task
+from coach.retrieval import terms
+
+DATA = Path(__file__).parent / "data"
+MADE = ("covered", "partial", "unsure")
+
+
+def records(split: str) -> list[dict[str, Any]]:
+    lines = [line for f in "ab" for line in (DATA / f"grading-{f}.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [json.loads(line) for line in lines if line.strip()]
+    return [r for r in found if r["split"] == split and r["kind"] != "follow_up"]
+
+
+def recall(answer: str, reference: str) -> float:
+    own = set(terms(reference))
+    return len(own & set(terms(answer))) / max(1, len(own))
+
+
+def tfidf(answers: list[str], references: list[str]) -> list[float]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(stop_words="english").fit(references + answers)
+    a, b = vectors.transform(answers), vectors.transform(references)
+    return [float(x) for x in np.asarray(a.multiply(b).sum(axis=1)).ravel()]
+
+
+def in_order(rows: list[tuple[str, int, float]]) -> tuple[float, int]:
+    """Share of pairs of one entry with different quality that the score puts right; ties at no quality left out."""
+    by_entry: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for entry, quality, score in rows:
+        by_entry[entry].append((quality, score))
+    right = pairs = 0
+    for graded in by_entry.values():
+        for high, better in graded:
+            for low, worse in graded:
+                if high > low and high > 1:
+                    pairs += 1
+                    right += better > worse
+    return right / max(pairs, 1), pairs
+
+
+def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
+    chosen = records(split)
+    if limit:
+        ids = sorted({r["entry"] for r in chosen})[:limit]
+        chosen = [r for r in chosen if r["entry"] in ids]
+    rows: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    probabilities: list[tuple[float, int]] = []
+    taken: list[float] = []
+    flagged = errors = alarms = clean = hostile_above = hostile = unfounded = feedbacks = 0
+    missing = missing_found = failed = 0
+    answers, references = [r["answer"] for r in chosen], [coach.entry(r["entry"]).answer for r in chosen]
+    encoder = coach.index.encoder
+    cosine = (encoder.encode(answers) * encoder.encode(references)).sum(axis=1)
+    for r, like, near in zip(chosen, tfidf(answers, references), cosine, strict=True):
+        entry = coach.entry(r["entry"])
+        task = Task.of_entry(entry, coach.foil(entry))
+        coach.prepare(entry)
+        begin = time.monotonic()
+        try:
+            card = coach.grade(task, r["answer"])
+        except CoachError:
+            failed += 1
+            rows["ours"].append((entry.id, r["quality"], 0.0))
+            continue
+        taken.append(time.monotonic() - begin)
+        for name, score in (
+            ("ours", card.score),
+            ("TF-IDF cosine", like),
+            ("MiniLM cosine", float(near)),
+            ("reference words", recall(r["answer"], entry.answer)),
+        ):
+            rows[name].append((entry.id, r["quality"], score))
+        feedbacks += 1
+        status = {v.key_point.id: v.status for v in card.verdicts}
+        rests = {f.claim for f in card.misconceptions} | set(status)
+        for sentence in feedback(card):
+            praised = sentence.text.startswith("You made") and status.get(sentence.rests_on) == "missed"
+            unfounded += praised or sentence.rests_on not in rests
+        if r["kind"] == "hostile":
+            hostile += 1
+            hostile_above += card.score > 2
+            continue
+        for verdict in card.verdicts:
+            label = r["labels"][verdict.key_point.id]
+            counts[label, verdict.status] += 1
+            if label != "partial":
+                probabilities.append((verdict.probability, int(label == "covered")))
+            if r["kind"] == "good" and label == "missed":
+                missing += 1
+                missing_found += verdict.status in ("missed", "partial")
+        if r["errors"]:
+            errors += r["kind"] == "good_error"
+            flagged += r["kind"] == "good_error" and bool(card.misconceptions)
+        else:
+            clean += 1
+            alarms += bool(card.misconceptions)
+    covered = sum(n for (label, _), n in counts.items() if label == "covered")
+    made = sum(n for (label, status), n in counts.items() if label == "covered" and status in ("covered", "partial"))
+    p, y = np.array([a for a, _ in probabilities]), np.array([b for _, b in probabilities])
+    bins = np.clip((p * 10).astype(int), 0, 9)
+    ece = sum(
+        abs(p[bins == b].mean() - y[bins == b].mean()) * (bins == b).mean() for b in range(10) if (bins == b).any()
+    )
+    return {
+        "answers": len(chosen),
+        "entries": len({r["entry"] for r in chosen}),
+        "pairs_in_order": {k: round(in_order(v)[0], 3) for k, v in rows.items()},
+        "pairs": in_order(rows["ours"])[1],
+        "spearman": {
+            k: round(float(spearmanr([q for _, q, _ in v], [s for *_, s in v])[0]), 3) for k, v in rows.items()
+        },
+        "named_missing_reported_missed_or_partial": [missing_found, missing],
+        "made_reported_covered_or_partial": [made, covered],
+        "errors_flagged": [flagged, errors],
+        "false_alarms": [alarms, clean],
+        "hostile_above_2": [hostile_above, hostile],
+        "unfounded_feedback_sentences": [unfounded, feedbacks],
+        "expected_calibration_error": round(float(ece), 3),
+        "confusion": {f"{a} -> {b}": n for (a, b), n in sorted(counts.items())},
+        "not_graded": failed,
+        "seconds_median": round(float(np.median(taken)), 2),
+        "seconds_p95": round(float(np.percentile(taken, 95)), 2),
+    }
+
+
+def mohler(coach: Coach, path: Path, limit: int) -> dict[str, Any]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if limit:
+        rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:limit]]
+    people = [float(r["score"]) for r in rows]
+    encoder = coach.index.encoder
+    near = [float(encoder.encode([r["answer"] or "-"])[0] @ encoder.encode([r["reference"]])[0]) for r in rows]
+    ours = []
+    for r in rows:
+        try:
+            ours.append(
+                coach.grade(Task.of_reference(r["question"], r["reference"], coach.foil(None)), r["answer"]).score
+            )
+        except CoachError:
+            ours.append(0.0)
+    scores = {"ours": ours, "MiniLM cosine": near}
+    scores["TF-IDF cosine"] = tfidf([r["answer"] for r in rows], [r["reference"] for r in rows])
+    scores["reference words"] = [recall(r["answer"], r["reference"]) for r in rows]
+    return {"answers": len(rows), "pearson": {k: round(float(pearsonr(people, v)[0]), 3) for k, v in scores.items()}}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
+    parser.add_argument("--mohler", type=Path)
+    parser.add_argument("--model", default=None)
+    args = parser.parse_args()
+    coach = Coach.load(settings_from(None, model=args.model))
+    coach.wait_ready(model=True)
+    result = mohler(coach, args.mohler, args.limit) if args.mohler else own_answers(coach, args.split, args.limit)
+    print(json.dumps(result, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
