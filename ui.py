@@ -16,20 +16,19 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import, which looks up two hosts otherwise
 
 import gradio as gr
-import uvicorn
 from fastapi import FastAPI
 
 from coach import page
 from coach.coach import Coach
 from coach.config import Settings
 from coach.doctor import report
-from coach.errors import CoachError, SettingsError
-from coach.events import Event, Graded, Source, SourcesFound
+from coach.errors import CoachError
+from coach.events import Event, Graded, SourcesFound
 from coach.layout import Layout
 from coach.options import add_arguments, settings_of
 from coach.practice import Practice
 from coach.replies import Replies, paced
-from coach.serving import OnlyFromHere, listening
+from coach.serving import OnlyFromHere, listening, web_server
 from coach.session import Session
 from coach.spoken import Spoken
 from coach.view import View
@@ -136,19 +135,29 @@ class Page:
         return self.parts.shown(view, self.practice.panel(view), busy)
 
     def _reply(
-        self, view: View, text: str, request: gr.Request, clear: bool = True, events: Events | None = None
+        self,
+        view: View,
+        text: str,
+        request: gr.Request,
+        clear: bool = False,
+        asks: bool = False,
+        events: Events | None = None,
     ) -> Iterator[Updates]:
-        """Answer a message: the page after every batch of events; errors are told in the reply they ended."""
+        """Answer a message: the page after every batch of events; errors are told in the reply they ended.
+
+        `clear` empties the composer; `asks` makes the message a question even in practice; `events` answer something
+        else than a message.
+        """
         parts, visitor = self.parts, request.session_hash or ""
         running = self.replies.begin(visitor)
         if running is None:
             yield self.nothing
             return
         try:
-            view = view.sent(text) if events is None else view.objected(text)
-            if view.answering and view.session.exercise is not None:
-                view = view.resting_on(Source(self.coach.entry(view.session.exercise.entry), ()))
-            respond: Events = events or (self.coach.respond if view.answering else self.coach.ask)
+            asks = asks or not view.answering
+            basis = None if asks else self.practice.basis(view)[0]
+            view = view.objected(text) if events else view.sent(text, asks, basis)
+            respond: Events = events or (self.coach.ask if asks else self.coach.respond)
             first = self._shown(view, busy=True)
             yield {**first, parts.composer: gr.update(**first[parts.composer], value="")} if clear else first
             beside = (view.opened, view.card)
@@ -160,7 +169,7 @@ class Page:
                         beside = (view.opened, view.card)
                         now = self._shown(view, busy=True)
                     yield now
-                view = view.ended()
+                view = self.practice.taken_up(view.ended())
             except CoachError as error:
                 view = view.failed(str(error))
             except Exception:
@@ -174,18 +183,18 @@ class Page:
 
     def _sent(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
         if text.strip():
-            yield from self._reply(view, text, request)
+            yield from self._reply(view, text, request, clear=True)
         else:
             yield self.nothing
 
     def _example(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
-        yield from self._reply(view, text, request, clear=False)
+        yield from self._reply(view, text, request, asks=True)
 
     def _suggested(self, view: View, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
         offers = view.said[-1].suggestions if view.said else ()
         number = _number(_value(event))
         if number < len(offers):
-            yield from self._reply(view, offers[number], request, clear=False)
+            yield from self._reply(view, offers[number], request, asks=True)
         else:
             yield self.nothing
 
@@ -194,7 +203,7 @@ class Page:
         if number is None:
             yield self.nothing
         else:
-            yield from self._reply(view.back_to(number), view.said[number].text, request, clear=False)
+            yield from self._reply(view.back_to(number), view.said[number].text, request)
 
     def _edit(self, view: View, event: gr.EventData, request: gr.Request) -> Updates:
         number = _number(_value(event))
@@ -263,13 +272,13 @@ class Page:
         def contest(session: Session, _: str, stop: threading.Event) -> Iterator[Event]:
             return self.coach.contest(session, point, sentence, stop)
 
-        yield from self._reply(view, f"I did say that: “{sentence}”", request, False, contest)
+        yield from self._reply(view, f"I did say that: “{sentence}”", request, events=contest)
 
     def _rewritten(self, view: View, request: gr.Request) -> Iterator[Updates]:
         def rewrite(session: Session, _: str, stop: threading.Event) -> Iterator[Event]:
             return self.coach.rewrite(session, stop)
 
-        yield from self._reply(view, "", request, False, rewrite)
+        yield from self._reply(view, "", request, events=rewrite)
 
     # Handlers of speech
 
@@ -363,24 +372,12 @@ def application(
 
 def serve(settings: Settings) -> None:
     """Open the page and serve it until Ctrl-C."""
-    if (settings.ssl_certfile is None) != (settings.ssl_keyfile is None):
-        raise SettingsError("For https give both --ssl-certfile and --ssl-keyfile.")
     bound = listening(settings.host, settings.port)
-    app = application(Coach.load(settings))
-    config = uvicorn.Config(
-        app, log_level="warning", ssl_certfile=settings.ssl_certfile, ssl_keyfile=settings.ssl_keyfile
-    )
-    try:
-        config.load()
-    except OSError as error:
-        raise SettingsError(
-            f"The certificate {settings.ssl_certfile} and its key {settings.ssl_keyfile} cannot be used ({error}). "
-            "Name PEM files that belong together."
-        ) from error
+    server = web_server(application(Coach.load(settings)), settings)
     scheme = "https" if settings.ssl_certfile else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"Interview Coach: {scheme}://{host}:{bound.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-    uvicorn.Server(config).run(sockets=[bound])
+    server.run(sockets=[bound])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from coach.audio import Samples, Span
 from coach.coach import CoachStatus
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
-from coach.errors import CoachError, ModelError
+from coach.errors import CoachError, InputError, ModelError
 from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
 from coach.grading import Flag, Scorecard, Verdict
 from coach.knowledge import Entry, load_entries
@@ -139,13 +139,15 @@ class FakeCoach:
         if text.endswith("?"):
             yield from self.ask(session, text, stop)
             return
+        assert session.exercise is not None
         if "break" in text:
-            attempt = Attempt(text, None, "The model ran out of memory.")
+            attempt = Attempt(text, None, "The model ran out of memory.", session.exercise.follow_up)
             yield Graded(None, attempt.failure)
             yield Finished(session.attempted(attempt), "", (), True, "stop", 0.1, 0.1)
             return
         card = self.grade(session, text)
-        session = session.attempted(Attempt(text, card))
+        asked = session.exercise.follow_up
+        session = session.attempted(Attempt(text, card, "", asked))
         if session.style == "realistic":
             said = "Noted. What changes at inference?"
             yield Text(said, True)
@@ -155,7 +157,7 @@ class FakeCoach:
         said = "You named the random mask. What is missing is the rescaling [dropout]."
         yield Text(said, True)
         stop.wait(self.pause)
-        yield Text("\n\n**Follow-up:** What changes at inference?", True)
+        yield Text("\n\nFollow-up: What changes at inference?", True)
         yield Finished(session, said, ("dropout",), True, "stop", 0.1, 0.1)
 
     def hint(self, session: Session) -> tuple[Session, str]:
@@ -166,7 +168,7 @@ class FakeCoach:
     def model_answer(self, session: Session, spoken: bool = False) -> str:
         assert session.exercise is not None
         entry = self.entry(session.exercise.entry)
-        return entry.spoken if spoken else entry.answer
+        return entry.spoken if spoken else f"{entry.answer} [{entry.id}]"
 
     def contest(
         self, session: Session, key_point_id: str, sentence: str, stop: threading.Event | None = None
@@ -192,9 +194,13 @@ class FakeCoach:
 
     def again(self, session: Session, key_point_id: str = "") -> Session:
         assert session.exercise is not None
-        return session.again(self.entry(session.exercise.entry).question, key_point_id)
+        only = f" Answer only this part: {key_point_id.replace('-', ' ')}." if key_point_id else ""
+        return session.again(self.entry(session.exercise.entry).question + only, key_point_id)
 
     def follow_up(self, session: Session) -> Session:
+        assert session.exercise is not None
+        if session.exercise.follow_ups_asked:
+            raise InputError("There is no further follow-up to this question; take the next one.")
         return session.follow_up_asked("What changes at inference?")
 
     def finish(self, session: Session) -> tuple[Session, str]:

@@ -75,4 +75,3 @@ def test_before_an_answer_the_panel_says_what_will_come(entries: tuple[Entry, ..
 def test_the_question_comes_with_topic_and_level(entries: tuple[Entry, ...]) -> None:
     entry = entries[0]
     assert card.task(entry, "Why?").startswith(f"{entry.topic} · {card.LEVELS[entry.difficulty]}\n\nWhy?")
-    assert "Only this point" in card.task(entry, "Why?", "p1")

@@ -68,7 +68,7 @@ def test_again_follow_up_and_one_point(practice: Practice) -> None:
     again = practice.again(view, "rescaling")
     assert again.session.exercise is not None
     assert again.session.exercise.only_point == "rescaling"
-    assert "Only this point" in again.said[-1].text
+    assert "only this part: rescaling" in again.said[-1].text
     assert "What changes" in practice.follow_up(view).said[-1].text
 
 
@@ -90,3 +90,19 @@ def test_the_realistic_way_shows_its_scorecard_at_the_end(practice: Practice) ->
     assert ended.session.exercise is None
     assert ended.card is not None
     assert "/ 10" in practice.panel(ended)
+
+
+def test_a_follow_up_that_was_offered_is_what_is_answered_next(practice: Practice) -> None:
+    view = practice.taken_up(answered(practice, practice.begin(View())))
+    assert view.session.exercise is not None
+    assert view.session.exercise.follow_up == "What changes at inference?"
+    assert view.asked_for == "follow-up"
+    later = practice.taken_up(answered(practice, view))
+    assert later.session.exercise is not None
+    assert later.session.exercise.follow_ups_asked == ("What changes at inference?",)
+    assert practice.again(later).asked_for == "answer"
+
+
+def test_a_model_answer_cites_its_entry(practice: Practice) -> None:
+    view = practice.model_answer(practice.begin(View()))
+    assert [source.entry.id for source in view.said[-1].sources] == ["dropout"]

@@ -458,7 +458,7 @@ def test_answering_again_shows_the_difference(visitors: Visitors) -> None:
     assert "partly, was missing" in page.locator("#side").inner_text()
     page.locator("#side details.point summary").nth(3).click()
     page.locator("#side details.point").nth(3).locator("button[name=point]").click()
-    page.locator("#chat").get_by_text("Only this point, in a sentence").wait_for()
+    page.locator("#chat").get_by_text("Answer only this part").wait_for()
 
 
 def test_help_and_the_end_of_an_exercise(visitors: Visitors) -> None:
@@ -479,8 +479,11 @@ def test_help_and_the_end_of_an_exercise(visitors: Visitors) -> None:
     ask(page, ANSWER)
     page.click("#rewrite")
     page.wait_for_selector("#chat del, #chat s")
+    assert page.locator(COMPOSER).get_attribute("placeholder") == "Answer the follow-up"
+    page.click("#again")
+    page.wait_for_selector("#follow-up")
     page.click("#follow-up")
-    page.wait_for_function("[...document.querySelectorAll('#chat .task')].at(-1).innerText.includes('What changes')")
+    page.get_by_text("no further follow-up").wait_for()
     page.click("#finish")
     page.locator("#chat").get_by_text("You practised one question").wait_for()
     assert page.locator("#start").is_visible()

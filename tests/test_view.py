@@ -144,3 +144,19 @@ def test_a_long_session_lets_go_of_its_oldest_messages() -> None:
         view = view.sent(f"q{n}").heard([finished(view.session, "")])
     assert len(view.said) == MAX_SAID
     assert view.said[-2].text == f"q{MAX_SAID - 1}"
+
+
+def test_a_question_in_practice_is_not_taken_for_the_answer(dropout: Entry) -> None:
+    view = practising(View()).sent("A mask is drawn.").heard([Graded(graded("A mask"))])
+    view = view.heard([finished(view.session, "")]).sent("what is a mask?")
+    assert view.said[-2].kind == "answer"
+    view = view.heard([SourcesFound((Source(dropout, ()),)), finished(view.session, "")])
+    assert view.said[-2].kind == "words"
+    assert view.objected("I said it").heard([Graded(graded("is drawn"))]).said[0].lights[0].start == 7
+
+
+def test_feedback_cites_what_it_rests_on(dropout: Entry) -> None:
+    basis = Source(dropout, ())
+    view = practising(View()).sent("A mask.", basis=basis)
+    assert view.said[-1].sources == ()
+    assert view.heard([Graded(graded("A mask"))]).said[-1].sources == (basis,)
