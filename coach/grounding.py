@@ -15,10 +15,11 @@ from coach.retrieval import Encoder, terms
 MIN_SIMILARITY = 0.70  # cosine to the nearest source sentence
 MAX_STRANGE_TERMS = 0.25  # share of a sentence's words that no source sentence near it holds
 MARGIN = 1.0  # nats of log-odds above those of a source that says nothing of the kind
-NEAREST = 3  # source sentences that a statement is held against
+NEAREST = 5  # source sentences that a statement is held against
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|none|off)\b|n't\b", re.IGNORECASE)
+_TEST_TIME = re.compile(r"\b(?:test|evaluation|prediction|inference) time\b", re.IGNORECASE)
 # Pairs that turn a statement round: one side in the sentence and only the other in its source is a contradiction.
 _OPPOSITES = (
     ("increase", "decrease"), ("increase", "reduce"), ("higher", "lower"), ("more", "less"), ("more", "fewer"),
@@ -85,6 +86,7 @@ def _log_sum(a: float, b: float) -> float:
 
 def consistent(sentence: str, source: str, nearest: str) -> bool:
     """Whether numbers, words, negation and direction of a sentence fit its source; needs no model."""
+    sentence, source, nearest = (_TEST_TIME.sub("inference", text) for text in (sentence, source, nearest))
     if set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(source)):
         return False
     own = set(terms(sentence))

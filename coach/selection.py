@@ -19,13 +19,14 @@ CORE_SENTENCES = 4  # key points added to them, so that the answer also says wha
 CORE_WEIGHT = 0.08  # cosine that one step of a key point's weight is worth there
 COMPARED_SENTENCES = 2  # statements of each entry when two are set against each other
 SIMILAR = 0.86  # cosine above which two statements say the same
-FOLLOW_UP_MATCH = 0.62  # cosine to a follow-up question from which its expected points are the answer
-FOLLOW_UP_BONUS = 0.25
+FOLLOW_UP_MATCH = 0.72  # cosine to a follow-up question from which its expected points are the answer
+REPEATED = 0.62  # cosine to an earlier question from which a suggestion would repeat it
+FOLLOW_UP_BONUS = 0.2
 ALSO_MARGIN = 0.06  # score distance within which a second entry answers the question as well
 
 _STATEMENTS = frozenset({"answer", "expected", "correction", "key_point", "why"})
 # Sentences of the answer and of the follow-ups read best on their own; a key point says the same more tersely.
-_KIND_BONUS = {"answer": 0.05, "expected": 0.04, "correction": 0.0, "key_point": 0.03, "why": -0.03}
+_KIND_BONUS = {"answer": 0.08, "expected": 0.0, "correction": 0.0, "key_point": 0.08, "why": -0.03}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def _nearest(query: str, entry: Entry, index: Index, count: int) -> tuple[str, .
     weight = {p.id: p.weight for p in entry.key_points}
     core = [n for n, p in enumerate(passages) if p.kind == "key_point"]
     take(sorted(core, key=lambda n: -(float(score[n]) + CORE_WEIGHT * weight[passages[n].key])), count + CORE_SENTENCES)
-    return tuple(passages[n].text for n in chosen)
+    plain = {n for n in chosen if passages[n].kind in ("answer", "key_point") and not bonus}
+    return tuple(passages[n].text for n in sorted(chosen, key=lambda n: (n not in plain, chosen.index(n))))
 
 
 def _follow_up_bonus(question: Vectors, entry: Entry, index: Index) -> dict[str, float]:
@@ -147,5 +149,5 @@ def suggestions(entry: Entry, asked: Sequence[str], index: Index, count: int = 3
     before = [text for text in asked if text.strip()]
     if before:
         nearest = (vectors @ index.encoder.encode(before).T).max(axis=1)
-        offers = [offer for offer, near in zip(offers, nearest, strict=True) if float(near) < FOLLOW_UP_MATCH]
+        offers = [offer for offer, near in zip(offers, nearest, strict=True) if float(near) < REPEATED]
     return tuple(offers[:count])
