@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from coach.errors import RetrievalError
 from coach.knowledge import Entry, FollowUp, KeyPoint, Misconception
-from coach.retrieval import Index, Passage, SearchResult, SentenceEncoder, passages_of, terms
+from coach.retrieval import (
+    ANSWERABLE_PROBABILITY,
+    Index,
+    Passage,
+    SearchResult,
+    SentenceEncoder,
+    passages_of,
+    terms,
+)
 
 COMPLETE = Entry(
     id="x",
@@ -166,8 +174,8 @@ def test_what_the_entries_do_not_cover_is_not_answerable(index: Index, query: st
 
 def test_the_probability_decides(index: Index) -> None:
     hits = index.search("what is dropout").hits
-    assert SearchResult(hits, 0.5).answerable
-    assert not SearchResult(hits, 0.4999).answerable
+    assert SearchResult(hits, ANSWERABLE_PROBABILITY).answerable
+    assert not SearchResult(hits, ANSWERABLE_PROBABILITY - 0.0001).answerable
 
 
 def test_a_hundred_thousand_characters_are_searched_in_seconds(index: Index) -> None:

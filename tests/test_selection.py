@@ -10,6 +10,7 @@ from coach.knowledge import Entry, FollowUp
 from coach.retrieval import Index, SentenceEncoder, passages_of
 from coach.selection import (
     COMPARED_SENTENCES,
+    CORE_SENTENCES,
     NARROW_SENTENCES,
     is_general,
     quotations,
@@ -42,7 +43,7 @@ def test_quotations_stand_word_for_word_in_the_entry_and_none_twice(index: Index
     }
     sentences = quoted(index, question, key)
     assert sentences
-    assert is_general(question, index.entry(key)) or len(sentences) <= NARROW_SENTENCES
+    assert is_general(question, index.entry(key)) or len(sentences) <= NARROW_SENTENCES + CORE_SENTENCES
     assert set(sentences) <= stated
     assert len(set(sentences)) == len(sentences)
 
@@ -98,7 +99,7 @@ def test_two_entries_are_quoted_one_after_the_other(index: Index) -> None:
     entries = [index.entry("dropout"), index.entry("batch-normalisation")]
     found = quotations("how do they differ", "how do they differ", entries, index)
     assert [q.entry.id for q in found] == ["dropout", "batch-normalisation"]
-    assert all(1 <= len(q.sentences) <= COMPARED_SENTENCES for q in found)
+    assert all(1 <= len(q.sentences) <= COMPARED_SENTENCES + CORE_SENTENCES for q in found)
 
 
 def test_what_is_related_was_not_said_yet_and_says_nothing_twice(index: Index) -> None:
