@@ -1,8 +1,9 @@
-"""Recordings: reading them from files as 16 kHz mono."""
+"""Recordings: read as 16 kHz mono, searched for speech, and packed into windows that a recogniser can hear."""
 
 from __future__ import annotations
 
 import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -218,3 +219,59 @@ def gaps(spans: tuple[Span, ...], least: float) -> tuple[Span, ...]:
     """The gaps between spans that last longer than `least` seconds."""
     between = (Span(a.end, b.start) for a, b in pairwise(spans))
     return tuple(gap for gap in between if gap.seconds > least)
+
+
+WINDOW_SECONDS = 28.0  # Whisper hears 30 s at a time
+KEPT_SILENCE = 0.6  # seconds of a longer silence that the recogniser hears; it stretches words over long ones
+
+
+@dataclass(frozen=True)
+class Window:
+    """Stretches of a recording that are heard together."""
+
+    pieces: tuple[Span, ...]
+
+    def samples(self, audio: Samples) -> Samples:
+        """The stretches, one after the other."""
+        return np.concatenate([audio[int(p.start * SAMPLE_RATE) : int(p.end * SAMPLE_RATE)] for p in self.pieces])
+
+    def time(self, seconds: float) -> float:
+        """The time in the recording of a time in the window."""
+        for piece in self.pieces:
+            if seconds <= piece.seconds:
+                return piece.start + max(0.0, seconds)
+            seconds -= piece.seconds
+        return self.pieces[-1].end
+
+
+def windows(speech: Sequence[Span], duration: float, audio: Samples) -> tuple[Window, ...]:
+    """Speech packed into windows of at most 28 s, cut at the longest gaps, long silences shortened."""
+    pieces: list[Span] = []
+    for i, span in enumerate(speech):
+        before = span.start if i == 0 else (span.start - speech[i - 1].end) / 2
+        after = duration - span.end if i == len(speech) - 1 else (speech[i + 1].start - span.end) / 2
+        start, end = span.start - min(before, KEPT_SILENCE / 2), span.end + min(after, KEPT_SILENCE / 2)
+        pieces += _cut(Span(start, end), audio)
+    packed: list[Window] = []
+    while pieces:
+        length, count = 0.0, 0
+        while count < len(pieces) and length + pieces[count].seconds <= WINDOW_SECONDS:
+            length += pieces[count].seconds
+            count += 1
+        if count < len(pieces):
+            # Cut at the longest gap in the second half of what fits.
+            half = next(k for k in range(1, count + 1) if sum(p.seconds for p in pieces[:k]) >= length / 2)
+            count = max(range(half, count + 1), key=lambda k: pieces[k].start - pieces[k - 1].end)
+        packed.append(Window(tuple(pieces[:count])))
+        pieces = pieces[count:]
+    return tuple(packed)
+
+
+def _cut(span: Span, audio: Samples) -> list[Span]:
+    """A span cut at its quietest places into parts that fit into a window."""
+    if span.seconds <= WINDOW_SECONDS:
+        return [span]
+    low, high = span.start + WINDOW_SECONDS / 2, span.start + WINDOW_SECONDS - 1.0
+    level = energies(audio[int(low * SAMPLE_RATE) : int(high * SAMPLE_RATE)])
+    quiet = low + float(np.argmin(np.convolve(level, np.ones(5), mode="same")[3:-3]) + 3) * 0.01
+    return [Span(span.start, quiet), *_cut(Span(quiet, span.end), audio)]

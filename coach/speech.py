@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -11,13 +13,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from coach.audio import HOP, SAMPLE_RATE, Samples, Span, energies, read_audio, resampled, speech_spans
+from coach.audio import HOP, SAMPLE_RATE, Samples, Span, Window, read_audio, resampled, speech_spans, windows
 from coach.config import Device, Settings
 from coach.delivery import delivery, is_filler
 from coach.errors import AudioError
 from coach.pronunciation import SoundIndex, sounds, syllables
 from coach.terms import NEAR, Candidate, Lexicon, related_terms
 from coach.transcript import Transcript, Word, bare
+
+log = logging.getLogger(__name__)
 
 # What the prompt is for: Whisper keeps fillers and spellings that it has seen just before, and drops those it has not.
 FILLER_LEAD = "Umm, let me think, uh, so, um..."
@@ -27,8 +31,7 @@ GENERAL_TERMS = (
     "AdamW", "mini-batch", "backpropagation", "overfitting", "ImageNet", "ResNet", "BERT", "GPT",
 )  # fmt: skip
 PROMPT_TOKENS = 200  # Whisper takes 223 tokens of prompt at most
-WINDOW_SECONDS = 28.0  # Whisper hears 30 s at a time
-KEPT_SILENCE = 0.6  # seconds of a longer silence that the recogniser hears; it stretches words over long ones
+MOST_THREADS = 8  # more threads gain nothing for a model this small
 TEMPERATURES = (0.0, 0.2, 0.4)
 REPETITIVE = 2.4  # compression ratio above which a text repeats itself (Radford et al. 2022, section 4.5)
 MOST_LETTERS = 28.0  # a second, blanks included; about 280 words a minute, faster than anybody answers questions
@@ -64,58 +67,6 @@ def prompt_text(terms: Sequence[str]) -> str:
     """The prompt: fillers, the terms to expect, fillers again."""
     listed = ", ".join(dict.fromkeys(terms or GENERAL_TERMS))
     return f"{FILLER_LEAD} {listed}. {FILLER_TAIL}"
-
-
-@dataclass(frozen=True)
-class Window:
-    """Stretches of a recording that are heard together."""
-
-    pieces: tuple[Span, ...]
-
-    def samples(self, audio: Samples) -> Samples:
-        """The stretches, one after the other."""
-        return np.concatenate([audio[int(p.start * SAMPLE_RATE) : int(p.end * SAMPLE_RATE)] for p in self.pieces])
-
-    def time(self, seconds: float) -> float:
-        """The time in the recording of a time in the window."""
-        for piece in self.pieces:
-            if seconds <= piece.seconds:
-                return piece.start + max(0.0, seconds)
-            seconds -= piece.seconds
-        return self.pieces[-1].end
-
-
-def windows(speech: Sequence[Span], duration: float, audio: Samples) -> tuple[Window, ...]:
-    """Speech packed into windows of at most 28 s, cut at the longest gaps, long silences shortened."""
-    pieces: list[Span] = []
-    for i, span in enumerate(speech):
-        before = span.start if i == 0 else (span.start - speech[i - 1].end) / 2
-        after = duration - span.end if i == len(speech) - 1 else (speech[i + 1].start - span.end) / 2
-        start, end = span.start - min(before, KEPT_SILENCE / 2), span.end + min(after, KEPT_SILENCE / 2)
-        pieces += _cut(Span(start, end), audio)
-    packed: list[Window] = []
-    while pieces:
-        length, count = 0.0, 0
-        while count < len(pieces) and length + pieces[count].seconds <= WINDOW_SECONDS:
-            length += pieces[count].seconds
-            count += 1
-        if count < len(pieces):
-            # Cut at the longest gap in the second half of what fits.
-            half = next(k for k in range(1, count + 1) if sum(p.seconds for p in pieces[:k]) >= length / 2)
-            count = max(range(half, count + 1), key=lambda k: pieces[k].start - pieces[k - 1].end)
-        packed.append(Window(tuple(pieces[:count])))
-        pieces = pieces[count:]
-    return tuple(packed)
-
-
-def _cut(span: Span, audio: Samples) -> list[Span]:
-    """A span cut at its quietest places into parts that fit into a window."""
-    if span.seconds <= WINDOW_SECONDS:
-        return [span]
-    low, high = span.start + WINDOW_SECONDS / 2, span.start + WINDOW_SECONDS - 1.0
-    level = energies(audio[int(low * SAMPLE_RATE) : int(high * SAMPLE_RATE)])
-    quiet = low + float(np.argmin(np.convolve(level, np.ones(5), mode="same")[3:-3]) + 3) * 0.01
-    return [Span(span.start, quiet), *_cut(Span(quiet, span.end), audio)]
 
 
 @dataclass(frozen=True)
@@ -169,6 +120,17 @@ def filler_places(texts: Sequence[str]) -> list[int]:
     return places
 
 
+def _opened(name: str, on: str, cores: int) -> Any:
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(name, device=on, compute_type="float16" if on == "cuda" else "int8", cpu_threads=cores)
+    if on == "cuda":
+        # Missing CUDA libraries only show when something is computed.
+        bands = model.feature_extractor.mel_filters.shape[0]
+        model.encode(np.zeros((bands, model.feature_extractor.nb_max_frames), dtype=np.float32))
+    return model
+
+
 class Whisper:
     """Whisper through faster-whisper; the model and its tokenizer are handed in."""
 
@@ -181,17 +143,18 @@ class Whisper:
     def load(cls, name: str | Path, device: Device = "auto", threads: int = 0) -> Whisper:
         """A faster-whisper model by folder or name, int8 on the CPU, half precision on a GPU; raises `AudioError`."""
         import ctranslate2  # type: ignore[import-untyped]
-        from faster_whisper import WhisperModel
         from faster_whisper.tokenizer import Tokenizer
 
-        gpu = device == "cuda" or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
+        cores = threads or min(MOST_THREADS, os.cpu_count() or 1)
         try:
-            model = WhisperModel(
-                str(name),
-                device="cuda" if gpu else "cpu",
-                compute_type="float16" if gpu else "int8",
-                cpu_threads=threads,
-            )
+            if device == "auto" and ctranslate2.get_cuda_device_count() > 0:
+                try:
+                    model = _opened(str(name), "cuda", cores)
+                except RuntimeError as error:
+                    log.warning("the graphics card cannot be used for speech (%s); the processor does it", error)
+                    model = _opened(str(name), "cpu", cores)
+            else:
+                model = _opened(str(name), "cuda" if device == "cuda" else "cpu", cores)
         except (OSError, RuntimeError, ValueError) as error:
             raise AudioError(
                 f"The recogniser {str(name)!r} cannot be loaded ({error}); use 'default', a folder with a "

@@ -8,7 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coach.audio import MAX_SECONDS, SAMPLE_RATE, Samples, Span, energies, gaps, read_audio, resampled, speech_spans
+from coach.audio import (
+    MAX_SECONDS,
+    SAMPLE_RATE,
+    WINDOW_SECONDS,
+    Samples,
+    Span,
+    Window,
+    energies,
+    gaps,
+    read_audio,
+    resampled,
+    speech_spans,
+    windows,
+)
 from coach.errors import AudioError
 
 
@@ -141,3 +154,26 @@ def test_gaps_lie_between_spans() -> None:
     assert gaps(spans, 1.0) == (Span(2.0, 3.2),)
     assert len(gaps(spans, 0.3)) == 2
     assert gaps((), 1.0) == ()
+
+
+def test_windows_hold_all_speech_are_short_enough_and_are_cut_at_the_longest_gaps() -> None:
+    speech = (Span(0.5, 10.0), Span(10.4, 19.0), Span(21.0, 27.5), Span(27.8, 40.0), Span(45.0, 50.0))
+    audio = np.zeros(52 * SAMPLE_RATE, dtype=np.float32)
+    packed = windows(speech, 52.0, audio)
+    assert all(sum(piece.seconds for piece in window.pieces) <= WINDOW_SECONDS for window in packed)
+    pieces = [piece for window in packed for piece in window.pieces]
+    assert all(any(p.start <= s.start and p.end >= s.end for p in pieces) for s in speech)
+    assert packed[0].pieces[-1].end == pytest.approx(19.3)
+
+
+def test_endless_speech_is_cut_where_it_is_quiet() -> None:
+    audio = np.ones(70 * SAMPLE_RATE, dtype=np.float32)
+    audio[20 * SAMPLE_RATE : 20 * SAMPLE_RATE + 3200] = 0
+    packed = windows((Span(0.0, 70.0),), 70.0, audio)
+    assert packed[0].pieces[0].end == pytest.approx(20.1, abs=0.15)
+    assert packed[-1].pieces[-1].end == 70.0
+
+
+def test_window_times_are_times_of_the_recording() -> None:
+    window = Window((Span(1.0, 3.0), Span(10.0, 12.0)))
+    assert [window.time(t) for t in (0.0, 1.5, 2.5, 9.0)] == [1.0, 2.5, 10.5, 12.0]

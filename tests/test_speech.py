@@ -10,22 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coach.audio import SAMPLE_RATE, Samples, Span, read_audio
+from coach.audio import SAMPLE_RATE, WINDOW_SECONDS, Samples, Span, Window, read_audio
 from coach.config import Settings
 from coach.delivery import delivery
 from coach.errors import AudioError, WeightsError
 from coach.speech import (
-    WINDOW_SECONDS,
     Whisper,
-    Window,
     allowance,
+    filler_places,
     load_transcriber,
     prompt_text,
     settled,
     transcribe_file,
     transcript_record,
-    windows,
-)  # fmt: skip
+)
 from coach.terms import Candidate
 from coach.transcript import Word
 
@@ -178,29 +176,6 @@ def test_the_prompt_names_the_terms_between_fillers() -> None:
     assert "ReLU" in prompt_text(())
 
 
-def test_windows_hold_all_speech_are_short_enough_and_are_cut_at_the_longest_gaps() -> None:
-    speech = (Span(0.5, 10.0), Span(10.4, 19.0), Span(21.0, 27.5), Span(27.8, 40.0), Span(45.0, 50.0))
-    audio = silence(52)
-    packed = windows(speech, 52.0, audio)
-    assert all(sum(piece.seconds for piece in window.pieces) <= WINDOW_SECONDS for window in packed)
-    pieces = [piece for window in packed for piece in window.pieces]
-    assert all(any(p.start <= s.start and p.end >= s.end for p in pieces) for s in speech)
-    assert packed[0].pieces[-1].end == pytest.approx(19.3)
-
-
-def test_endless_speech_is_cut_where_it_is_quiet() -> None:
-    audio = np.ones(70 * SAMPLE_RATE, dtype=np.float32)
-    audio[20 * SAMPLE_RATE : 20 * SAMPLE_RATE + 3200] = 0
-    packed = windows((Span(0.0, 70.0),), 70.0, audio)
-    assert packed[0].pieces[0].end == pytest.approx(20.1, abs=0.15)
-    assert packed[-1].pieces[-1].end == 70.0
-
-
-def test_window_times_are_times_of_the_recording() -> None:
-    window = Window((Span(1.0, 3.0), Span(10.0, 12.0)))
-    assert [window.time(t) for t in (0.0, 1.5, 2.5, 9.0)] == [1.0, 2.5, 10.5, 12.0]
-
-
 def test_words_are_clipped_to_speech_and_stray_ones_dropped() -> None:
     speech = (Span(1.0, 2.0), Span(4.0, 5.0))
     words = [
@@ -217,3 +192,8 @@ def test_long_terms_may_cost_more_than_short_ones_and_expected_more_than_others(
     short = Candidate(0, 1, "GAN", 0.1, 3, False)
     long = Candidate(0, 2, "mode collapse", 0.1, 9, False)
     assert 0 < allowance(short, False) < allowance(short, True) < allowance(long, True)
+
+
+def test_fillers_are_looked_for_only_in_short_words_that_stand_alone() -> None:
+    texts = [" linear", ",", " dumb", ",", " it", " is", ",", " regularisation", ",", " um", "."]
+    assert filler_places(texts) == [2]
