@@ -71,15 +71,10 @@ def _overview(entry: Entry, index: Index) -> tuple[str, ...]:
     """The sentences of the answer that carry its key points, in reading order; a point that none carries follows."""
     passages = [p for p in passages_of(entry) if p.kind == "answer"]
     vectors = index.vectors_of(passages)
-    chosen: set[int] = {0}
-    alone: list[str] = []
-    for point in entry.key_points:
-        nearness = vectors @ index.encoder.encode([point.text])[0]
-        best = int(nearness.argmax())
-        if float(nearness[best]) >= CARRIES:
-            chosen.add(best)
-        else:
-            alone.append(point.text)
+    points = [Passage(entry.id, "key_point", point.text, point.id) for point in entry.key_points]
+    nearness = vectors @ index.vectors_of(points).T
+    chosen = {0, *(n for n in range(len(passages)) if float(nearness[n].max()) >= CARRIES)}
+    alone = [p.text for n, p in enumerate(points) if float(nearness[:, n].max()) < CARRIES]
     return (*(passages[n].text for n in sorted(chosen)), *alone)
 
 
