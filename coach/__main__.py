@@ -214,6 +214,7 @@ def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, An
     answer = record.get("answer")
     if not isinstance(answer, str):
         raise InputError('"answer" is missing or not a text; give the candidate\'s answer.')
+    answer = batch.readable(answer)
     entry = None
     if record.get("entry") is not None:
         entry = coach.entry(batch.text_field(record, "entry"))
@@ -229,23 +230,18 @@ def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, An
 
 
 def _grade(args: argparse.Namespace, out: TextIO) -> int:
-    lines = _lines(args.batch) if args.batch else iter(())
+    answer, lines = _answered_with(args)
     coach = Coach.load(settings_of(args))
     coach.wait_ready(model=True)
     talk = not args.no_feedback
-    if args.batch:
+    if lines is not None:
         return _run_batch(lines, lambda r: _grade_one(coach, r, talk), out)
     spoken: dict[str, Any] = {}
-    answer = args.answer
     if args.audio:
         spoken = _transcribed(coach, args.audio, args.entry or "")
         answer = spoken["text"]
         if not answer.strip():
             raise InputError(f"No speech was found in {args.audio!r}; record again, or type the answer.")
-    elif args.answer_file:
-        answer = "".join(_lines(args.answer_file))
-    if answer is None:
-        raise InputError("There is no answer; use --answer TEXT, --answer-file FILE, --audio FILE or --batch FILE.")
     record = {"entry": args.entry, "question": args.question, "reference": args.reference, "answer": answer}
     result = _grade_one(coach, record, talk)
     if spoken:
@@ -263,8 +259,23 @@ def _grade(args: argparse.Namespace, out: TextIO) -> int:
     for flag in result["misconceptions"]:
         print(f'  wrong    you said "{flag["evidence"]}": {flag["correction"]}', file=out)
     if talk:
-        print(f"\n{result['feedback']}\n\nFollow-up: {result['follow_up']}", file=out)
+        print(f"\n{result['feedback']}", file=out)
+    if result["follow_up"]:
+        print(f"\nFollow-up: {result['follow_up']}", file=out)
     return 0
+
+
+def _answered_with(args: argparse.Namespace) -> tuple[str, Iterator[str] | None]:
+    """The answer given, or the lines of a batch; looked at before anything is loaded. Raises `InputError`."""
+    ways = {"--answer": args.answer, "--answer-file": args.answer_file, "--audio": args.audio, "--batch": args.batch}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) != 1:
+        raise InputError(f"Got {' and '.join(given) or 'no answer'}; use one of {', '.join(ways)}.")
+    if args.batch is not None:
+        return "", _lines(args.batch)
+    if args.entry is None and not (args.question and args.reference):
+        raise InputError("There is nothing to grade against; use --entry ID, or --question TEXT with --reference TEXT.")
+    return "".join(_lines(args.answer_file)) if args.answer_file else args.answer or "", None
 
 
 def _practice(args: argparse.Namespace, out: TextIO) -> int:

@@ -23,9 +23,9 @@ knowledge outside retrieval worked
 llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache loading
 transformers_llm remote_llm
 
-prompts grounding grading screening judge session events
+prompts grounding grading feedback screening judge session events
 
-selection resolution answering coach doctor
+selection resolution answering exercise coach doctor
 
 audio pronunciation transcript terms delivery timeline speech voice spoken
 

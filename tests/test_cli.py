@@ -225,6 +225,42 @@ def test_doctor(command, capsys: pytest.CaptureFixture[str]) -> None:  # type: i
     assert "passages" in capsys.readouterr().out
 
 
+def test_grading_without_a_model_gives_no_score_and_says_why(  # type: ignore[no-untyped-def]
+    command, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    records = [
+        {"entry": "dropout", "answer": "It drops units."},
+        {"entry": "no-such-entry", "answer": "It drops units."},
+        {"entry": "dropout"},
+        {"entry": "dropout", "answer": 5},
+        {"question": "What is it?", "answer": "It is."},
+        {"entry": 5, "answer": "It is."},
+    ]
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
+    assert command(["grade", "--batch", str(path)]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(record) for record in found] == [["error"]] * len(records)
+    assert "model" in found[0]["error"]
+    assert "no-such-entry" in found[1]["error"]
+    assert all("answer" in record["error"] for record in found[2:4])
+    assert "reference" in found[4]["error"]
+    assert command(["grade", "--json", "--entry", "dropout", "--answer", "It drops units."]) == 1
+    assert "model" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_despair_in_an_answer_is_met_with_care_and_no_mark(  # type: ignore[no-untyped-def]
+    command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["grade", "--json", "--entry", "dropout", "--answer", "honestly I want to die"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert set(record) == {
+        "score", "interval", "verdicts", "misconceptions", "feedback", "follow_up", "seconds",
+    }  # fmt: skip
+    assert (record["score"], record["interval"], record["verdicts"]) == (None, None, [])
+    assert "988" in record["feedback"]
+
+
 def test_ones_own_entries_are_searched_too(  # type: ignore[no-untyped-def]
     command, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -244,6 +280,11 @@ def test_ones_own_entries_are_searched_too(  # type: ignore[no-untyped-def]
         (["ask", "--batch", "."], "cannot be read"),
         (["ask", "--batch", "a\x00b"], "cannot be read"),
         (["ask", "what", "--batch", "-"], "one of the two"),
+        (["grade", "--entry", "dropout"], "no answer"),
+        (["grade", "--entry", "dropout", "--answer", "x", "--batch", "-"], "--answer and --batch"),
+        (["grade", "--answer", "x"], "--reference"),
+        (["grade", "--question", "What?", "--answer", "x"], "--reference"),
+        (["grade", "--entry", "dropout", "--answer-file", "no-such-file"], "no-such-file"),
         (["ask", "--port", "many", "what"], "--port"),
         (["ask", "--device", "gpu", "what"], "--device"),
         (["ask", "--knowledge", "no-such-folder", "what"], "no-such-folder"),
@@ -272,7 +313,7 @@ def test_wrong_usage_ends_with_two_and_says_how(argv: list[str], capsys: pytest.
     assert "usage: python -m coach" in captured.err
 
 
-@pytest.mark.parametrize("command_name", ["search", "ask", "chat", "doctor"])
+@pytest.mark.parametrize("command_name", ["search", "ask", "chat", "doctor", "grade", "practice", "transcribe"])
 def test_help_names_the_settings(command_name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command_name, "--help"])
