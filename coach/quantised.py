@@ -183,7 +183,7 @@ class Int8DecoderLayer(nn.Module):
             k, v = past_key_values.update(k, v, self.index)
         mixed = attend(q, k, v, attention_mask, self.head_size**-0.5).float()
         stream: torch.Tensor = self.o(mixed.reshape(batch, length, -1)).add_(x)
-        for rows in stream.view(-1, stream.shape[-1]).split(_ROWS):
+        for rows in torch.split(stream.view(-1, stream.shape[-1]), _ROWS):
             gate, up = self.gate_up(rows, self._gain(rows)).chunk(2, dim=-1)
             rows += self.down(F.silu(gate).mul_(up))
         return stream

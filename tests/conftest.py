@@ -20,6 +20,7 @@ from coach.weights import encoder_folder
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait starve whoever shares the machine
 _MODEL_CACHE = os.environ.get("COACH_TEST_CACHE")
 for name in [name for name in os.environ if name.startswith("COACH_")]:
     del os.environ[name]  # a developer's own settings must not decide about a test
