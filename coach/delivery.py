@@ -200,12 +200,14 @@ def hedges(words: Sequence[Word]) -> tuple[Stretch, ...]:
 
 
 def said_words(word: str) -> int:
-    """How many words a written one is when said: "1000" is two, "28x28" is five, everything without digits is one."""
-    numbers = re.findall(r"\d[\d,]*(?:\.\d+)?", word)
-    if not numbers:
+    """How many words a written one is when said: "1000" is two, "28x28" three ("twenty-eight" is one), others one."""
+    numbers = re.fullmatch(r"\W*(\d[\d,]*(?:\.\d+)?)(?:[x×](\d+))?(%?)\W*", word)
+    if numbers is None:
         return 1
-    between = len(re.findall(r"(?<=\d)\s*[x×]\s*(?=\d)|%", word))
-    return sum(len(said_number(number.rstrip(",")).split()) for number in numbers) + between
+    first, second, per_cent = numbers.groups()
+    written = " by ".join(said_number(number.rstrip(",")) for number in (first, second) if number)
+    hyphenated = re.sub(r"ty (?=(?:one|two|three|four|five|six|seven|eight|nine)\b)", "ty-", written)
+    return len(hyphenated.split()) + bool(per_cent)
 
 
 def delivery(transcript: Transcript) -> Delivery:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from coach.audio import Span
-from coach.delivery import Delivery, advice, delivery, fillers, hedges, is_filler, pause_before, repetitions, restarts
+from coach.delivery import (
+    Delivery,
+    advice,
+    delivery,
+    fillers,
+    hedges,
+    is_filler,
+    pause_before,
+    repetitions,
+    restarts,
+    said_words,
+)
 from coach.transcript import Transcript, Word
 
 
@@ -163,3 +174,22 @@ def test_advice_says_nothing_of_feelings() -> None:
     worst = usual(words_per_minute=60.0, pauses=(Span(1.0, 9.0),), fillers=fillers(said(" ".join(["um"] * 60))))
     for word in ("confiden", "nerv", "anx", "calm", "shy", "feel", "personal"):
         assert word not in advice(worst).lower()
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        ("word", 1),
+        ("10,", 1),
+        ("28", 1),
+        ("1,000", 2),
+        ("128.", 3),
+        ("28x28", 3),
+        ("50%", 2),
+        ("0.5", 3),
+        ("F1", 1),
+        ("top-5", 1),
+    ],
+)
+def test_numbers_count_as_the_words_they_are_said_in(written: str, count: int) -> None:
+    assert said_words(written) == count
