@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from coach.config import Settings
+from coach.decoding import GUESS, choose, generator_for, guess
 from coach.errors import ModelError
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.loading import Description, Loaded, load
@@ -99,24 +100,36 @@ class TransformersLLM:
         self, ids: tuple[int, ...], most: int, options: GenerationOptions, stop: threading.Event | None
     ) -> Iterator[int]:
         """The tokens of a reply one by one; raises `_Stopped`. What was computed is kept as a prefix."""
-        import torch
-
-        generator = None
-        if options.temperature > 0:
-            generator = torch.Generator()
-            generator.manual_seed(options.seed if options.seed is not None else torch.seed())
+        generator = generator_for(options)
         known = list(ids)
-        cache, held = self._begin(known, len(known) + most)
+        end = len(ids) + most
+        cache, held = self._begin(known, end)
         try:
             logits = self._extend(cache, known, held, stop)
-            for _ in range(most):
-                token = _choose(logits, options, generator)
-                yield token
+            while True:
+                token = choose(logits, options, generator)
                 known.append(token)
-                if len(known) < len(ids) + most:
-                    logits = self._step(cache, token, len(known) - 1, stop)
+                yield token
+                if len(known) >= end:
+                    return
+                ahead = guess(known, min(GUESS, end - len(known) - 1)) if self._may_guess(options) else []
+                rows = self._step(cache, [token, *ahead], len(known) - 1, stop)
+                right = 0
+                for said, likeliest in zip(ahead, rows.argmax(-1).tolist(), strict=False):
+                    if said != likeliest:
+                        break
+                    right += 1
+                    known.append(said)
+                    yield said
+                if ahead:
+                    cache.cut_to(len(known))
+                logits = rows[right]
         finally:
             self._keep(known, cache)
+
+    def _may_guess(self, options: GenerationOptions) -> bool:
+        """Guesses are checked in one computation; only int8 products give each row the numbers it has alone."""
+        return options.temperature <= 0 and self._loaded.description.quantisation == "int8"
 
     def _begin(self, ids: Sequence[int], room: int) -> tuple[Any, int]:
         if self._prefixes is not None:
@@ -127,8 +140,11 @@ class TransformersLLM:
         return DynamicCache(config=self._loaded.model.config), 0
 
     def _keep(self, ids: Sequence[int], cache: Any) -> None:
-        length = cache.get_seq_length()
-        if self._prefixes is not None and length:
+        if self._prefixes is None:
+            return
+        length = min(cache.get_seq_length(), len(ids))
+        if length:
+            cache.cut_to(length)
             self._prefixes.keep(ids[:length], cache)
 
     def _extend(self, cache: Any, ids: Sequence[int], held: int, stop: threading.Event | None) -> torch.Tensor:
@@ -146,8 +162,9 @@ class TransformersLLM:
             logits = self._forward(cache, piece, positions, mask, [len(piece) - 1], stop)[0]
         return logits
 
-    def _step(self, cache: Any, token: int, position: int, stop: threading.Event | None) -> torch.Tensor:
-        return self._forward(cache, [token], range(position, position + 1), None, [0], stop)[0]
+    def _step(self, cache: Any, ids: Sequence[int], position: int, stop: threading.Event | None) -> torch.Tensor:
+        """Compute a token and those guessed after it; logits (tokens, vocabulary)."""
+        return self._forward(cache, ids, range(position, position + len(ids)), None, range(len(ids)), stop)
 
     def _forward(
         self,
@@ -246,20 +263,6 @@ class TransformersLLM:
             for offset, token in enumerate(option):
                 total += float(logits.log_softmax(-1)[token])
                 if offset < len(option) - 1:
-                    logits = self._step(cache, token, len(chat) + offset, stop)
+                    logits = self._step(cache, [token], len(chat) + offset, stop)[0]
             scores.append(total)
         return tuple(scores)
-
-
-def _choose(logits: torch.Tensor, options: GenerationOptions, generator: torch.Generator | None) -> int:
-    """The next token: the likeliest at temperature 0, otherwise drawn from the smallest set of mass `top_p`."""
-    import torch
-
-    if generator is None:
-        return int(logits.argmax())
-    probabilities = torch.softmax(logits / options.temperature, dim=-1)
-    if options.top_p < 1:
-        ordered, order = probabilities.sort(descending=True)
-        outside = ordered.cumsum(0) - ordered >= options.top_p
-        probabilities = torch.zeros_like(probabilities).scatter_(0, order, ordered.masked_fill(outside, 0.0))
-    return int(torch.multinomial(probabilities, 1, generator=generator))

@@ -249,10 +249,10 @@ def files_under(folder: Path) -> list[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds, or None when there is no such file or it is not JSON."""
+    """What a JSON file holds, or None when it cannot be read or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
