@@ -175,7 +175,7 @@ class Whisper:
             # Nobody said what it is about, but the first look has: a second one with the terms of that topic.
             parts = [self._words(one, expected) or part for one, part in zip(heard, parts, strict=True)]
         words = [word for part in parts for word in part]
-        return Transcript(tuple(settled(words, speech)), speech, duration)
+        return Transcript(tuple(capitalised(settled(words, speech))), speech, duration)
 
     def _prompt(self, terms: Sequence[str]) -> list[int]:
         tokens: list[int] = self._tokenizer.encode(" " + prompt_text(terms))
@@ -335,6 +335,15 @@ def settled(words: Sequence[Word], speech: Sequence[Span]) -> list[Word]:
         start = max(start, placed[-1].end if placed else 0.0)
         placed.append(replace(word, start=round(start, 2), end=round(max(start, end), 2)))
     return placed
+
+
+def capitalised(words: Sequence[Word]) -> list[Word]:
+    """The words with a capital at the start of each sentence, which the prompt's lower case keeps away."""
+    starts = [True, *(word.ends_sentence for word in words)]
+    return [
+        replace(word, text=word.text[0].upper() + word.text[1:]) if start else word
+        for word, start in zip(words, starts, strict=False)
+    ]
 
 
 def load_transcriber(settings: Settings) -> Whisper:

@@ -17,6 +17,7 @@ from coach.errors import AudioError, WeightsError
 from coach.speech import (
     Whisper,
     allowance,
+    capitalised,
     filler_places,
     load_transcriber,
     prompt_text,
@@ -197,3 +198,9 @@ def test_long_terms_may_cost_more_than_short_ones_and_expected_more_than_others(
 def test_fillers_are_looked_for_only_in_short_words_that_stand_alone() -> None:
     texts = [" linear", ",", " dumb", ",", " it", " is", ",", " regularisation", ",", " um", "."]
     assert filler_places(texts) == [2]
+
+
+def test_sentences_begin_with_a_capital() -> None:
+    words = [Word(text, float(i), i + 0.5, 0.9) for i, text in enumerate("so it is. what else? ReLU".split())]
+    assert " ".join(word.text for word in capitalised(words)) == "So it is. What else? ReLU"
+    assert capitalised([]) == []
