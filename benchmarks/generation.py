@@ -25,7 +25,7 @@ SENTENCE = "Item {n} of this list is about gradient descent, dropout, layers and
 def prompt(count: int, run: int) -> str:
     """A text of about PROMPT_TOKENS tokens; `run` at its start keeps runs from sharing a prefix."""
     body = "".join(SENTENCE.format(n=n + 31 * run, m=n * 7 % 13) for n in range(count))
-    return f"Run {run}. {body}\nWrite a long summary of this list, item by item."
+    return f"Run {run}. {body}\nNow leave the list and count from one to three hundred in words."
 
 
 def ours(runs: int) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def ours(runs: int) -> dict[str, Any]:
         for chunk in llm.stream([Message("user", prompt(28, run))], GenerationOptions(max_new_tokens=NEW_TOKENS)):
             if first is None and chunk.text:
                 first = time.monotonic() - begin
-            found["finish"] = chunk.finish_reason
+            found["finish"] = chunk.finish_reason or ""
         found["totals"].append(round(time.monotonic() - begin, 2))
         found["first"].append(round(first or 0.0, 2))
     return found
