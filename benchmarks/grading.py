@@ -1,7 +1,8 @@
 """How right are the grades? Our own answers of known quality, and `--mohler FILE` for agreement with people.
 
 `python benchmarks/grading.py --split test` grades every answer of the entries held back (even numbers); `dev` holds
-those that thresholds were chosen on. Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the reference's
+those that thresholds were chosen on.
+Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the reference's
 words, each of the answer against the entry's answer.
 """
 
