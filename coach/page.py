@@ -181,7 +181,7 @@ def _actions(message: Said, number: int, latest: bool) -> list[str]:
     if message.text:
         actions.append(button("copy", number, "Copy"))
     if latest and (message.before is not None):
-        actions.append(button("retry", number, "Try again"))
+        actions.append(button("retry", number, "Grade again" if message.graded else "Try again"))
     if message.sources:
         actions.append(button("sources", number, "Sources"))
         if not message.practice:
@@ -199,9 +199,10 @@ def source_panel(message: Said | None, number: int, back: bool = False) -> str:
     In practice a way `back` to the scorecard is offered instead of a quiz.
     """
     if message is None or not message.sources:
+        # The hidden formula makes the browser fetch what draws formulas now, not when the first sources come.
         return (
             '## Sources\n\n<p class="quiet">What an answer stands on appears here. '
-            "A click on a number in the text opens it at the sentence that was used.</p>"
+            "A click on a number in the text opens it at the sentence that was used.</p>\n\n<span hidden>$x$</span>"
         )
     cards = [_card(source, n, number) for n, source in enumerate(message.sources, 1)]
     onward = (

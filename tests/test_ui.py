@@ -682,6 +682,26 @@ def test_the_real_model_is_stopped_and_two_visitors_stay_apart(browser: Any, rea
     assert visitors.errors == []
 
 
+def test_the_real_coach_grades_with_the_candidates_own_words(browser: Any, real_page: Served) -> None:
+    visitors = Visitors(browser, real_page.url)
+    page = visitors.open()
+    page.set_default_timeout(240_000)
+    ask(page, "why dropout", wait=False)
+    page.locator("#chat button[name=quiz]").click()
+    page.wait_for_selector("#chat .task")
+    ask(page, ANSWER)
+    page.wait_for_selector("#side .score")
+    score, low, high = re.findall(r"\d+\.\d", page.locator("#side .score").inner_text())[:3]
+    assert 0 <= float(low) <= float(score) <= float(high) <= 10
+    count = len(real_page.coach.entry("dropout").key_points)
+    assert page.locator("#side details.point:not(.flag)").count() == count
+    for mark in page.locator("#chat mark.said").all_inner_texts():
+        assert mark in ANSWER
+    page.click("#finish")
+    page.wait_for_selector("#start")
+    assert visitors.errors == []
+
+
 @pytest.fixture(scope="module")
 def listening_page(cache: Path) -> Iterator[Served]:
     """The page with the embedded recogniser."""
