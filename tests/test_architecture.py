@@ -20,7 +20,7 @@ errors config sentences care batch options
 
 knowledge outside retrieval worked
 
-llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache loading
+llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding loading
 transformers_llm remote_llm
 
 prompts grounding grading feedback screening judge session events
@@ -43,7 +43,7 @@ ALONE = {
     "llm": {"errors"},
     "weights": {"errors"},
     "transformers_llm": {
-        "errors", "config", "llm", "weights", "loading", "chat_tokens", "reply_text", "kv_cache", "packing",
+        "errors", "config", "llm", "weights", "loading", "chat_tokens", "reply_text", "kv_cache", "decoding", "packing",
     },
     "remote_llm": {"errors", "config", "llm", "chat_tokens", "reply_text"},
     "prompts": {"knowledge", "llm", "retrieval", "sentences"},
