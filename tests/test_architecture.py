@@ -20,7 +20,8 @@ errors config sentences care batch options
 
 knowledge outside retrieval worked
 
-llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding loading
+llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
+loading
 transformers_llm remote_llm
 
 prompts grounding grading feedback screening judge session events
