@@ -101,6 +101,55 @@ class GrowingCache(Cache):  # type: ignore[misc]
         return sum(t.numel() * t.element_size() for layer in self.layers for t in (layer._keys, layer._values))
 
 
+class FixedLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer's keys and values in buffers that never move, written at `position`: what a recorded step needs."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, position: torch.Tensor) -> None:
+        super().__init__()
+        self.keys, self.values, self.position = keys, values, position
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write one token's states and return the whole buffers, of which a mask hides what is not written yet."""
+        self.keys.index_copy_(2, self.position, key_states)
+        self.values.index_copy_(2, self.position, value_states)
+        return self.keys, self.values
+
+
+class FixedCache(Cache):  # type: ignore[misc]
+    """Room for the keys and values of one text through all layers, at fixed places in memory."""
+
+    def __init__(self, layers: Sequence[FixedLayer], position: torch.Tensor) -> None:
+        super().__init__(layers=list(layers))
+        self.position = position
+
+    @classmethod
+    def like(cls, cache: GrowingCache, room: int) -> FixedCache:
+        """Buffers of the shapes, types and devices in `cache`, for `room` tokens."""
+        position = torch.zeros(1, dtype=torch.int64, device=cache.layers[0].keys.device)
+        layers = []
+        for layer in cache.layers:
+            shape = (*layer.keys.shape[:2], room, layer.keys.shape[-1])
+            layers.append(FixedLayer(layer.keys.new_zeros(shape), layer.values.new_zeros(shape), position))
+        return cls(layers, position)
+
+    def take(self, cache: GrowingCache) -> None:
+        """Copy what `cache` holds to the beginning of the buffers."""
+        length = cache.get_seq_length()
+        for mine, theirs in zip(self.layers, cache.layers, strict=True):
+            mine.keys[:, :, :length] = theirs.keys
+            mine.values[:, :, :length] = theirs.values
+
+    def give(self, cache: GrowingCache, length: int) -> None:
+        """Append to `cache` what it lacks of the first `length` tokens."""
+        begin = cache.get_seq_length()
+        if begin < length:
+            for index, mine in enumerate(self.layers):
+                cache.update(mine.keys[:, :, begin:length], mine.values[:, :, begin:length], index)
+
+
 @dataclass(frozen=True)
 class _Kept:
     ids: tuple[int, ...]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from coach.config import Settings
-from coach.decoding import GUESS, choose, generator_for, guess
+from coach.decoding import GUESS, FixedSteps, choose, generator_for, guess
 from coach.errors import ModelError
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.loading import Description, Loaded, load
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PROMPT_PIECE = 256  # tokens of a prompt computed between two looks at the stop event (0.5 s on two cores)
 PACKED_PIECE = 512  # tokens of packed chats computed at a time: bounds the mask and the logits in memory
 PREFIX_BUDGET = 512 << 20  # bytes of kept prefixes: about 18,000 tokens of the 1.5B
+RECORDED_ROOM = 8192  # tokens up to which a recorded step, which attends to all of its room, costs little
 _POLL = 0.05  # seconds between looks at the stop event while another caller computes
 
 
@@ -37,9 +38,11 @@ class TransformersLLM:
     paused never blocks the others.
     """
 
-    def __init__(self, loaded: Loaded, prefixes: Any) -> None:
+    def __init__(self, loaded: Loaded, prefixes: Any, steps: FixedSteps | None = None) -> None:
         self._loaded = loaded
         self._prefixes = prefixes
+        self._steps = steps
+        self._steps_free = threading.Lock()
         self._turn = threading.Lock()
 
     @classmethod
@@ -49,7 +52,10 @@ class TransformersLLM:
 
         loaded = load(settings, progress)
         layers = int(loaded.model.config.get_text_config().num_hidden_layers)
-        return cls(loaded, PrefixStore(layers, PREFIX_BUDGET) if loaded.sharable else None)
+        prefixes = PrefixStore(layers, PREFIX_BUDGET) if loaded.sharable else None
+        room = loaded.description.context
+        recordable = loaded.sharable and loaded.device.type == "cuda" and room <= RECORDED_ROOM
+        return cls(loaded, prefixes, FixedSteps(loaded.model, room, record=True) if recordable else None)
 
     @property
     def name(self) -> str:
@@ -104,14 +110,20 @@ class TransformersLLM:
         known = list(ids)
         end = len(ids) + most
         cache, held = self._begin(known, end)
+        fixed = None
         try:
             logits = self._extend(cache, known, held, stop)
+            fixed = self._claim_steps(cache)
             while True:
                 token = choose(logits, options, generator)
                 known.append(token)
                 yield token
                 if len(known) >= end:
                     return
+                if fixed is not None:
+                    with self._my_turn(stop):
+                        logits = fixed.step(token, len(known) - 1)[0]
+                    continue
                 ahead = guess(known, min(GUESS, end - len(known) - 1)) if self._may_guess(options) else []
                 rows = self._step(cache, [token, *ahead], len(known) - 1, stop)
                 right = 0
@@ -125,7 +137,21 @@ class TransformersLLM:
                     cache.cut_to(len(known))
                 logits = rows[right]
         finally:
+            if fixed is not None:
+                fixed.end(cache, len(known) - 1)
+                self._steps_free.release()
             self._keep(known, cache)
+
+    def _claim_steps(self, cache: Any) -> FixedSteps | None:
+        """The recorded steps, unless another caller has them or they don't work here."""
+        if self._steps is None or not self._steps_free.acquire(blocking=False):
+            return None
+        with self._my_turn(None):
+            if self._steps.begin(cache):
+                return self._steps
+        self._steps = None
+        self._steps_free.release()
+        return None
 
     def _may_guess(self, options: GenerationOptions) -> bool:
         """Guesses are checked in one computation; only int8 products give each row the numbers it has alone."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tiny_model import CHATML, save_tiny, tiny_llm, tiny_tokenizer
 
 from coach.chat_tokens import ChatTokens
 from coach.config import Settings
+from coach.decoding import guess
 from coach.errors import ModelError
 from coach.kv_cache import GrowingCache, PrefixStore, common_length
 from coach.llm import Chunk, GenerationOptions, Message
@@ -82,6 +84,39 @@ class TestStream:
 
     def test_models_with_other_layers_give_the_same_text(self, llm: Any) -> None:
         assert text_of(generate(tiny_llm(sharable=False))) == text_of(generate(llm))
+
+    def test_fixed_steps_give_the_same_text_and_hand_it_back(self, llm: Any) -> None:
+        other = tiny_llm(fixed=True)
+        assert text_of(generate(other)) == text_of(generate(llm))
+        chat = [*CHAT, Message("assistant", text_of(generate(llm))), Message("user", "and at random")]
+        assert text_of(generate(other, chat)) == text_of(generate(llm, chat))
+        asked = other._loaded.tokens.prompt(CHAT, 10_000).ids
+        known = (*asked, *naive_greedy(llm, CHAT, 24))
+        assert other._prefixes.begin((*known, 1), 400)[1] == len(known) - 1
+
+    def test_two_streams_by_turns_share_fixed_steps(self, llm: Any) -> None:
+        other = tiny_llm(fixed=True)
+        chats = [CHAT, (SYSTEM, Message("user", "how does batch normalisation work"))]
+        streams = [other.stream(chat, GenerationOptions(max_new_tokens=24)) for chat in chats]
+        texts = ["", ""]
+        for chunks in zip_longest(*streams, fillvalue=Chunk("")):
+            texts = [text + chunk.text for text, chunk in zip(texts, chunks, strict=True)]
+        assert texts == [text_of(generate(llm, chat)) for chat in chats]
+        assert not other._steps_free.locked()
+
+    def test_guesses_don_t_change_the_text(self) -> None:
+        llm = tiny_llm(int8=True)
+        chat = [Message("user", "the loss of a layer is the loss of a layer is the loss")]
+        ids = list(llm._loaded.tokens.prompt(chat, 1000).ids)
+        cache, held = llm._begin(ids, len(ids) + 200)
+        logits = llm._extend(cache, ids, held, None)
+        alone: list[int] = []
+        while len(alone) < 200:
+            alone.append(int(logits.argmax()))
+            logits = llm._step(cache, alone[-1:], len(ids) + len(alone) - 1, None)[0]
+        right = sum(guess(ids + alone[:at], 1) == [alone[at]] for at in range(len(alone)))
+        assert right >= 3, "hardly anything is guessed here, so nothing is tested"
+        assert text_of(generate(llm, chat, max_new_tokens=200)) == llm._loaded.tokens.text(alone).rstrip("\ufffd")
 
     def test_only_the_last_chunk_has_a_finish_reason(self, llm: Any) -> None:
         chunks = generate(llm)
@@ -318,6 +353,18 @@ class TestPrompt:
         template = CHATML + "{% if enable_thinking is defined and enable_thinking is false %}no thinking{% endif %}"
         tokens = ChatTokens.load(tiny_tokenizer(template))
         assert tokens.text(tokens.prompt(CHAT, 1000).ids).endswith("no thinking")
+
+
+class TestGuess:
+    def test_is_what_followed_the_longest_run_last_time(self) -> None:
+        assert guess([1, 2, 3, 4, 5, 9, 2, 3]) == [4, 5, 9]
+        assert guess([7, 2, 3, 4, 8, 2, 3, 5, 7, 2, 3]) == [4, 8, 2]
+        assert guess([2, 3, 4, 8, 2, 3, 5, 6, 2, 3]) == [5, 6, 2]
+
+    def test_is_empty_for_what_is_new_or_not_wanted(self) -> None:
+        assert guess([1, 2, 3, 4]) == []
+        assert guess([1]) == []
+        assert guess([1, 2, 1, 2], most=0) == []
 
 
 class TestReplyText:

@@ -148,17 +148,38 @@ def save_tiny_gguf(path: Path, architecture: str = "qwen2") -> Any:
     return model
 
 
-def tiny_llm(context: int = 1024, template: str | None = CHATML, sharable: bool = True, **changes: Any) -> Any:
-    """The engine on the tiny model in float32; `sharable=False` takes the path for models with other layers."""
+def tiny_llm(
+    context: int = 1024,
+    template: str | None = CHATML,
+    sharable: bool = True,
+    fixed: bool = False,
+    int8: bool = False,
+    **changes: Any,
+) -> Any:
+    """The engine on the tiny model in float32, put together from its parts.
+
+    `sharable=False` takes the path for models with other layers, `fixed` the one for graphics processors (without
+    recording), `int8` the quantised layers.
+    """
     import torch
 
+    from coach import quantised
+    from coach.decoding import FixedSteps
+    from coach.int8_product import choose_product
     from coach.kv_cache import PrefixStore
     from coach.loading import prepared
     from coach.transformers_llm import PREFIX_BUDGET, TransformersLLM
 
     tokenizer = tiny_tokenizer(template)
     model = tiny_model(len(tokenizer), **changes)
+    if int8:
+        product = choose_product()
+        assert product is not None
+        quantised.quantise(model)
+        quantised.prepare(model, product)
     device = torch.device("cpu")
-    loaded = prepared(model, tokenizer, device, context, "Tiny", "made in code", "none", time.monotonic())
+    kind = "int8" if int8 else "none"
+    loaded = prepared(model, tokenizer, device, context, "Tiny", "made in code", kind, time.monotonic())
     prefixes = PrefixStore(model.config.num_hidden_layers, PREFIX_BUDGET) if sharable else None
-    return TransformersLLM(replace(loaded, sharable=sharable), prefixes)
+    steps = FixedSteps(model, context, record=False) if fixed else None
+    return TransformersLLM(replace(loaded, sharable=sharable), prefixes, steps)
