@@ -89,6 +89,10 @@ def resolve(text: str, exchanges: Sequence[Exchange], index: Index, best: int = 
     leaning = leans_on_context(text)
     if (named and current not in named and not compared) or not (leaning or _is_short(text)):
         return Resolution("question", text, index.search(text, best), compared)
+    if not compared and index.strays(text, current):
+        alone = index.search(text, best)
+        if not alone.answerable:
+            return Resolution("question", text, alone)
     query = f"{index.entry(current).title}: {text}"
     prior = {current: LEANING_PRIOR if leaning else CONTEXT_PRIOR}
     return Resolution("question", query, index.search(query, best, prior, typed=text), compared)

@@ -297,6 +297,11 @@ class Index:
         vectors: Vectors = self._dense.reconstruct_batch(rows)
         return vectors
 
+    def strays(self, text: str, key: str) -> bool:
+        """Whether a text has words that no entry knows, and at most half of its words are in the entry `key`."""
+        own = set(terms(text))
+        return bool(own - set(self._idf)) and 2 * len(own & self._entry_terms[key]) <= len(own)
+
     def named(self, text: str) -> tuple[str, ...]:
         """Ids of the entries whose name a text says outright, such as "gan" in "and what about a GAN?"."""
         said = set(terms(text))
