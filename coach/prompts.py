@@ -6,6 +6,7 @@ that the engine can keep the computed prefix. What a user wrote stands between m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from coach.llm import Message
@@ -24,9 +25,12 @@ def clipped(text: str, limit: int = MAX_USER_CHARACTERS) -> tuple[str, int]:
     return text[:half] + _CUT + text[-half:], len(text) - 2 * half
 
 
+_DOUBLED = re.compile(r"([<>])(?=\1)")
+
+
 def quoted(text: str) -> str:
     """User text as data between markers it cannot close."""
-    return "<<<\n" + text.replace("<<<", "< <<").replace(">>>", ">> >").strip() + "\n>>>"
+    return "<<<\n" + _DOUBLED.sub(r"\1 ", text).strip() + "\n>>>"
 
 
 _ANSWER_RULES = (
