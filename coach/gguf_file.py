@@ -95,7 +95,7 @@ class GGUFFile:
         for begin in range(0, len(blocks), step):
             piece = blocks[begin : begin + step]
             if unpack is None:
-                values = torch.from_numpy(_dequantise(piece, tensor.kind))
+                values = torch.from_numpy(_dequantise(np.array(piece).reshape(-1), tensor.kind))
             else:
                 values = unpack(torch.from_numpy(np.array(piece)))
             out[begin * block_values : begin * block_values + values.numel()] = values.view(-1)
@@ -110,6 +110,7 @@ def _block(kind: int) -> tuple[int, int]:
 
 
 def _dequantise(piece: np.ndarray[Any, Any], kind: int) -> np.ndarray[Any, Any]:
+    """Values of any type, float32; `piece` is flat because the package goes row by row in Python."""
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from coach.int8_product import LEVELS, Product
-from coach.rotation import Rotation
+from coach.rotation import Rotation, blocks
 
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
 """Model types whose decoder layers `Int8DecoderLayer` computes."""
@@ -44,18 +44,23 @@ def rotation_for(config: Any) -> Rotation:
 
 
 def pack(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Quantise float32 weights (rows, columns) to `weight` int8 and `scale` float32 (rows)."""
-    scale = weight.abs().amax(dim=1).clamp_(min=_TINY) / LEVELS
-    return {"weight": (weight / scale[:, None]).round_().to(torch.int8), "scale": scale}
+    """Quantise float weights (rows, columns) to `weight` int8 and `scale` float32 (rows)."""
+    numbers = torch.empty(weight.shape, dtype=torch.int8)
+    scale = torch.empty(len(weight), dtype=torch.float32)
+    for rows in blocks(*weight.shape):
+        piece = weight[rows].float()
+        scale[rows] = piece.abs().amax(dim=1).clamp_(min=_TINY) / LEVELS
+        numbers[rows] = (piece / scale[rows, None]).round_()
+    return {"weight": numbers, "scale": scale}
 
 
 def pack_layer(layer: Mapping[str, torch.Tensor], rotation: Rotation) -> dict[str, torch.Tensor]:
     """One decoder layer's tensors under transformers' names, as the state of `Int8DecoderLayer`."""
-    turned = rotation.layer({name: tensor.float() for name, tensor in layer.items()})
+    turned = rotation.layer(layer)
     state: dict[str, torch.Tensor] = {}
     for name, parts in _JOINED.items():
-        packed = pack(torch.cat([turned[f"{part}.weight"] for part in parts]))
-        state |= {f"{name}.{key}": tensor for key, tensor in packed.items()}
+        packed = [pack(turned[f"{part}.weight"]) for part in parts]
+        state |= {f"{name}.{key}": torch.cat([piece[key] for piece in packed]) for key in ("weight", "scale")}
         if f"{parts[0]}.bias" in turned:
             state[f"{name}.bias"] = torch.cat([turned[f"{part}.bias"] for part in parts])
     state |= {name: turned[f"{there}.weight"] for name, there in _HEAD_NORMS.items() if f"{there}.weight" in turned}
@@ -66,9 +71,9 @@ def pack_outer(
     embedding: torch.Tensor, norm: torch.Tensor, head: torch.Tensor, rotation: Rotation
 ) -> dict[str, torch.Tensor]:
     """What lies outside the layers. Embeddings stay bf16: only the rows in use are ever read."""
-    packed = pack(rotation.reads(head.float(), norm.float()))
+    packed = pack(rotation.reads(head, norm))
     return {
-        "model.embed_tokens.weight": rotation.reads(embedding.float()).to(torch.bfloat16),
+        "model.embed_tokens.weight": rotation.reads(embedding).to(torch.bfloat16),
         "model.norm.weight": torch.ones_like(norm, dtype=torch.float32),
         **{f"lm_head.{name}": tensor for name, tensor in packed.items()},
     }

@@ -10,11 +10,12 @@ The module is imported where a model is converted, so it may import torch at its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 
 _SEED = 0
+_BLOCK = 1 << 19  # numbers, 2 MiB: a conversion in whole matrices spends half its time on fresh memory
 
 
 class Rotation:
@@ -26,20 +27,26 @@ class Rotation:
         self.head_size = head_size
 
     def reads(self, weight: torch.Tensor, norm: torch.Tensor | None = None) -> torch.Tensor:
-        """Weights (rows, hidden) of a layer that reads the stream, with the norm before it folded in."""
-        folded = weight if norm is None else weight * norm
-        return hadamard(folded * self.signs)
+        """Weights (rows, hidden) of a layer that reads the stream, with the norm before it folded in; float32."""
+        factors = self.signs if norm is None else self.signs * norm.float()
+        out = torch.empty(weight.shape, dtype=torch.float32)
+        for rows in blocks(*weight.shape):
+            out[rows] = hadamard(weight[rows] * factors)
+        return out
 
     def writes(self, weight: torch.Tensor) -> torch.Tensor:
-        """Weights (hidden, columns) of a layer that writes to the stream."""
-        return hadamard(weight.t() * self.signs).t().contiguous()
+        """Weights (hidden, columns) of a layer that writes to the stream; float32."""
+        out = torch.empty(weight.shape, dtype=torch.float32)
+        for columns in blocks(weight.shape[1], weight.shape[0]):
+            out[:, columns] = hadamard(weight[:, columns].t() * self.signs).t()
+        return out
 
     def layer(self, layer: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """One decoder layer's float32 tensors under transformers' names, rotated; its norms become ones.
+        """One decoder layer's tensors under transformers' names, rotated, in float32; its norms become ones.
 
         Values are rotated within each head too, between the value and the output projection.
         """
-        turned = dict(layer)
+        turned = {name: tensor if tensor.ndim > 1 else tensor.float() for name, tensor in layer.items()}
         for norm, readers in (
             ("input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
             ("post_attention_layernorm", ("mlp.gate_proj", "mlp.up_proj")),
@@ -52,8 +59,7 @@ class Rotation:
             turned[f"{name}.weight"] = self.writes(turned[f"{name}.weight"])
             if f"{name}.bias" in turned:
                 turned[f"{name}.bias"] = hadamard(turned[f"{name}.bias"] * self.signs)
-        value = turned["self_attn.v_proj.weight"]
-        turned["self_attn.v_proj.weight"] = self._heads(value.t()).t().contiguous()
+        turned["self_attn.v_proj.weight"] = self._heads(turned["self_attn.v_proj.weight"].t()).t()
         if "self_attn.v_proj.bias" in turned:
             turned["self_attn.v_proj.bias"] = self._heads(turned["self_attn.v_proj.bias"])
         turned["self_attn.o_proj.weight"] = self._heads(turned["self_attn.o_proj.weight"])
@@ -61,6 +67,12 @@ class Rotation:
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
         return hadamard(x.reshape(*x.shape[:-1], -1, self.head_size)).reshape(x.shape)
+
+
+def blocks(count: int, width: int) -> Iterator[slice]:
+    """Slices of `count` rows of `width` numbers that fit the processor's cache together with what is made of them."""
+    step = max(1, _BLOCK // width)
+    return (slice(begin, begin + step) for begin in range(0, count, step))
 
 
 def hadamard(x: torch.Tensor) -> torch.Tensor:
