@@ -171,10 +171,11 @@ class PrefixStore:
 
         At least the last token is left to compute, because its output is what the caller is after.
         """
+        wanted = tuple(ids[:-1])
         with self._lock:
             best, length = None, 0
             for kept in self._kept:
-                common = common_length(kept.ids, ids[:-1])
+                common = common_length(kept.ids, wanted)
                 if common > length:
                     best, length = kept, common
             if best is None:
@@ -200,7 +201,7 @@ class PrefixStore:
         return len(self._kept)
 
 
-def common_length(a: Sequence[int], b: Sequence[int]) -> int:
+def common_length(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     """How many first tokens two texts share."""
     shared = min(len(a), len(b))
     if a[:shared] == b[:shared]:

@@ -205,7 +205,7 @@ class TestStream:
         llm = tiny_llm()
         reply = text_of(generate(llm, CHAT, max_new_tokens=12))
         asked = llm._loaded.tokens.prompt(CHAT, 10_000).ids
-        cache, held = llm._prefixes.begin((*asked, 1, 2), 400)
+        cache, held = llm._prefixes.begin([*asked, 1, 2], 400)
         assert held == len(asked)
         assert cache.get_seq_length() == held
         assert reply
