@@ -19,9 +19,12 @@ from coach.weights import EmbeddedFile, Progress
 if TYPE_CHECKING:
     import torch
 
+    from coach.int8_product import Product
+
 log = logging.getLogger(__name__)
 
 _ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>", "</s>")  # of chats, in well-known families
+_NO_MEMORY = ("can't allocate memory", "out of memory")
 _SAMPLE = 1 << 20  # bytes at either end of a GGUF file that its key is made from
 _GROWTH = 2.0  # bytes of int8 folder for each byte of Q4_K_M (1.8), plus the assembled file while converting
 
@@ -66,10 +69,16 @@ def load(settings: Settings, progress: Progress | None = None) -> Loaded:
     device = choose_device(settings.device)
     report(0.0, "Opening the language model")
     try:
-        source, title = _source(settings, device, report)
-        model, quantisation = _model(source, settings, device)
-        tokenizer = _tokenizer(source)
-    except (MemoryError, torch.OutOfMemoryError) as error:
+        product = _product(settings, device)
+        source, title = _source(settings, "bf16" if product is None else "int8", report)
+        if isinstance(source, Path) and conversion.holds_int8(source):
+            model, tokenizer, quantisation = *_int8_model(source, product), "int8"
+        else:
+            model, quantisation = _float_model(source, settings, device, product)
+            tokenizer = _tokenizer(source)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise ModelError(
             f"The memory of {device} is too small for {settings.model}: {error}. "
             "Choose a smaller model (--model small), or another device (--device cpu)."
@@ -106,6 +115,15 @@ def prepared(
     return Loaded(model, tokens, _ends(model, tokens), device, _sharable(model, context), description)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, in any of the ways torch says it."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
+
+
 def _ignore(_share: float, _what: str) -> None:
     """For callers that don't want to know how far loading is."""
 
@@ -131,10 +149,9 @@ def _device_name(device: torch.device) -> str:
     return device.type.upper()
 
 
-def _source(settings: Settings, device: torch.device, report: Progress) -> tuple[str | Path, str]:
+def _source(settings: Settings, form: conversion.Form, report: Progress) -> tuple[str | Path, str]:
     """Where the weights are, and what to call the model."""
     name = settings.model
-    form: conversion.Form = "int8" if device.type == "cpu" and _wants_int8(settings) else "bf16"
     if name in weights.EMBEDDED:
         file = weights.EMBEDDED[name]
         return embedded_folder(file, settings.cache_dir, form, report), file.title
@@ -150,17 +167,20 @@ def _source(settings: Settings, device: torch.device, report: Progress) -> tuple
     return name, name.rpartition("/")[2]
 
 
-def _wants_int8(settings: Settings) -> bool:
+def _product(settings: Settings, device: torch.device) -> Product | None:
+    """How int8 is multiplied here, or None when the model runs unquantised; raises `ModelError`."""
+    if device.type != "cpu" or settings.quantise == "none":
+        if settings.quantise == "int8":
+            raise ModelError(f"int8 runs on the CPU only, and the device is {device}. Leave --quantise unset.")
+        return None
     from coach.int8_product import choose_product
 
-    if settings.quantise == "none":
-        return False
-    if choose_product() is not None:
-        return True
-    if settings.quantise == "int8":
-        raise ModelError("This processor's torch lacks int8 products. Leave --quantise unset.")
-    log.warning("this processor's torch lacks int8 products; the model runs unquantised")
-    return False
+    product = choose_product()
+    if product is None:
+        if settings.quantise == "int8":
+            raise ModelError("This processor's torch lacks fast int8 products. Leave --quantise unset.")
+        log.warning("this processor's torch lacks fast int8 products; the model runs unquantised")
+    return product
 
 
 def embedded_folder(file: EmbeddedFile, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
@@ -226,10 +246,10 @@ class _bar:
         self.bar.close()
 
 
-def _model(source: str | Path, settings: Settings, device: torch.device) -> tuple[Any, str]:
-    """The model, ready to compute, and how it is quantised."""
-    if isinstance(source, Path) and conversion.holds_int8(source):
-        return _int8_model(source), "int8"
+def _float_model(
+    source: str | Path, settings: Settings, device: torch.device, product: Product | None
+) -> tuple[Any, str]:
+    """A model of a transformers folder or the hub, quantised when there is a product; and how it is quantised."""
     from transformers import AutoModelForCausalLM
 
     from coach import quantised
@@ -240,47 +260,47 @@ def _model(source: str | Path, settings: Settings, device: torch.device) -> tupl
     except (OSError, ValueError, KeyError) as error:
         raise _unusable(source, error) from error
     model.eval()
-    if device.type != "cpu" or not _wants_int8(settings):
+    if product is None:
         return model, "none"
-    if model.config.model_type not in quantised.SUPPORTED:
+    if not (quantised.supports(model.config) and _sharable(model, settings.context)):
+        kind = model.config.model_type
         if settings.quantise == "int8":
-            raise ModelError(
-                f"int8 is not available for {model.config.model_type} models, only for "
-                f"{', '.join(quantised.SUPPORTED)}. Leave --quantise unset."
-            )
-        log.warning("no int8 layers for %s; the model runs unquantised", model.config.model_type)
+            raise ModelError(f"There are no int8 layers for this {kind} model. Leave --quantise unset.")
+        log.warning("there are no int8 layers for this %s model; it runs unquantised", kind)
         return model, "none"
-    quantised.quantise(model)
-    _finish_int8(model)
+    quantised.Filling.start(quantised.packed_state(model), product).finish(model)
+    _skip_masks(model)
     return model, "int8"
 
 
-def _int8_model(folder: Path) -> Any:
+def _int8_model(folder: Path, product: Product | None) -> tuple[Any, Any]:
+    """Model and tokenizer of a converted folder; transformers is imported while the weights are prepared."""
     import torch
     from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     from coach import quantised
+    from coach.int8_product import IntMM
+
+    filling = quantised.Filling.start(load_file(folder / "int8.safetensors"), product or IntMM())
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-        quantised.structure(model)
-    model.load_state_dict(load_file(folder / "int8.safetensors"), strict=True, assign=True)
+    tokenizer = _tokenizer(folder)
+    filling.finish(model)
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config)
     model.eval()
-    _finish_int8(model)
-    return model
+    _skip_masks(model)
+    return model, tokenizer
 
 
-def _finish_int8(model: Any) -> None:
-    """Order the weights for the product that serves here, and keep transformers from making masks at every token."""
+def _skip_masks(model: Any) -> None:
+    """Keep transformers from making masks at every token: the int8 layers attend by themselves."""
     from transformers import AttentionInterface
 
     from coach import quantised
-    from coach.int8_product import IntMM, choose_product
 
-    quantised.prepare(model, choose_product() or IntMM())
     AttentionInterface.register(quantised.ATTENTION, quantised.attend)
     model.config._attn_implementation = quantised.ATTENTION
 

@@ -9,20 +9,18 @@ The module is imported where a model is loaded, so it may import torch at its to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from coach.int8_product import LEVELS, Product
+from coach.int8_product import LEVELS, Multiply, Product
 from coach.rotation import Rotation, blocks
 
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
-"""Model types whose decoder layers `Int8DecoderLayer` computes."""
-
+_SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
 ATTENTION = "coach_int8"
 """The name under which transformers knows that these layers attend by themselves."""
 
@@ -36,6 +34,11 @@ _JOINED = {
     "down": ("mlp.down_proj",),
 }
 _HEAD_NORMS = {"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+
+
+def supports(config: Any) -> bool:
+    """Whether `Int8DecoderLayer` computes the decoder layers of a model, given that they see the whole text."""
+    return config.model_type in _SUPPORTED and not getattr(config, "mlp_bias", False)
 
 
 def rotation_for(config: Any) -> Rotation:
@@ -80,25 +83,16 @@ def pack_outer(
 
 
 class Int8Linear(nn.Module):
-    """A linear layer with int8 weights; float32 in, float32 out. `prepare` must run before the first use."""
+    """A linear layer with int8 weights, which lie in `multiply`; float32 in, float32 out."""
 
-    weight: torch.Tensor | None
-    scale: torch.Tensor
+    multiply: Multiply
     bias: torch.Tensor | None
 
     def __init__(self, rows: int, columns: int, bias: bool = False, precise: bool = False) -> None:
         super().__init__()
         self.rows, self.columns = rows, columns
         self.precise = precise
-        self.register_buffer("weight", torch.empty((rows, columns), dtype=torch.int8))
-        self.register_buffer("scale", torch.empty(rows, dtype=torch.float32))
         self.register_buffer("bias", torch.empty(rows, dtype=torch.float32) if bias else None)
-
-    def prepare(self, product: Product) -> None:
-        """Bring the weights into the order that `product` computes fastest in."""
-        assert self.weight is not None
-        self.multiply = product.prepared(self.weight, self.scale)
-        self.weight = None
 
     def forward(self, x: torch.Tensor, gain: torch.Tensor | None = None) -> torch.Tensor:
         """(…, columns) to (…, rows); `gain` (…, 1) multiplies each token's activations."""
@@ -245,8 +239,8 @@ def structure(model: Any) -> None:
     model.lm_head = Int8Linear(config.vocab_size, config.hidden_size, precise=True)
 
 
-def quantise(model: Any) -> None:
-    """Replace the layers of a loaded model of a supported type by int8 ones, one after another."""
+def packed_state(model: Any) -> dict[str, torch.Tensor]:
+    """Quantise the layers of a loaded model of a supported type, which are gone from it afterwards."""
     inner, rotation = model.model, rotation_for(model.config)
     state = pack_outer(
         inner.embed_tokens.weight.detach(), inner.norm.weight.detach(), model.lm_head.weight.detach(), rotation
@@ -255,17 +249,33 @@ def quantise(model: Any) -> None:
         packed = pack_layer({name: tensor.detach() for name, tensor in layer.state_dict().items()}, rotation)
         state |= {f"model.layers.{index}.{name}": tensor for name, tensor in packed.items()}
         inner.layers[index] = nn.Identity()  # frees the float weights
-    with torch.device("meta"):
-        structure(model)
-    model.load_state_dict(state, strict=True, assign=True)
+    return state
 
 
-def prepare(model: Any, product: Product) -> None:
-    """Prepare all int8 layers for `product`, several at a time (torch prepares one on a single core)."""
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        for done in [pool.submit(layer.prepare, product) for layer in _linears(model)]:
-            done.result()
+class Filling:
+    """Weights on their way into a model; they are prepared in the background while the model is built."""
 
+    def __init__(self, rest: dict[str, torch.Tensor], products: dict[str, Future[Multiply]]) -> None:
+        self.rest = rest
+        self.products = products
 
-def _linears(model: nn.Module) -> Iterator[Int8Linear]:
-    return (module for module in model.modules() if isinstance(module, Int8Linear))
+    @classmethod
+    def start(cls, state: Mapping[str, torch.Tensor], product: Product) -> Filling:
+        """Begin with the largest weights, so that none is left alone at the end; torch uses one core for each."""
+        rest = dict(state)
+        names = [name.removesuffix(".scale") for name in state if name.endswith(".scale")]
+        names.sort(key=lambda name: rest[f"{name}.weight"].numel(), reverse=True)
+        pool = ThreadPoolExecutor(max(1, torch.get_num_threads()), thread_name_prefix="coach-weights")
+        products = {
+            name: pool.submit(product.prepared, rest.pop(f"{name}.weight"), rest.pop(f"{name}.scale")) for name in names
+        }
+        pool.shutdown(wait=False)
+        return cls(rest, products)
+
+    def finish(self, model: Any) -> None:
+        """Put everything into a model of a supported type, in place of its own layers."""
+        with torch.device("meta"):
+            structure(model)
+        model.load_state_dict(self.rest, strict=True, assign=True)
+        for name, product in self.products.items():
+            model.get_submodule(name).multiply = product.result()

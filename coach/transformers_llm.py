@@ -11,7 +11,7 @@ from coach.config import Settings
 from coach.decoding import GUESS, FixedSteps, choose, generator_for, guess
 from coach.errors import ModelError
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
-from coach.loading import Description, Loaded, load
+from coach.loading import Description, Loaded, is_out_of_memory, load
 from coach.packing import pack_chats
 from coach.reply_text import ReplyText
 from coach.weights import Progress
@@ -227,6 +227,13 @@ class TransformersLLM:
                 break
         try:
             yield
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise ModelError(
+                    f"The memory of {self.device_name} ran out: {error}. Ask with less text, "
+                    "lower --context, or choose a smaller model (--model small)."
+                ) from error
+            raise
         finally:
             self._turn.release()
 
