@@ -17,9 +17,11 @@ from coach.gguf_file import GGUFFile
 if TYPE_CHECKING:
     import torch
 
+    from coach.rotation import Rotation
+
 Form = Literal["bf16", "int8"]
 
-FORMAT = 3  # raised when what is written changes, so that older folders are not taken for current ones
+FORMAT = 4  # raised when what is written changes, so that older folders are not taken for current ones
 
 _CONTROL = 3  # the token type of special tokens, as ggml numbers them
 # How Qwen splits text before byte-pair encoding: https://huggingface.co/Qwen/Qwen2.5-1.5B/blob/main/tokenizer.json
@@ -54,9 +56,12 @@ def convert(source: Path, folder: Path, form: Form, advance: Callable[[float], N
     advance(1.0)
 
 
-def holds_int8(folder: Path) -> bool:
-    """Whether a folder holds the quantised layers of `coach.quantised`."""
-    return (folder / "int8.safetensors").is_file()
+def int8_files(folder: Path) -> list[Path]:
+    """The files with quantised layers in a folder; none when it is an ordinary transformers folder.
+
+    One file a layer, so that each leaves memory as soon as its weights are prepared.
+    """
+    return sorted(folder.glob("int8-*.safetensors"))
 
 
 def _convert_qwen2(file: GGUFFile, folder: Path, form: Form, advance: Callable[[float], None]) -> None:
@@ -71,28 +76,36 @@ def _convert_qwen2(file: GGUFFile, folder: Path, form: Form, advance: Callable[[
     _save_generation_config(file, folder)
     count = int(config.num_hidden_layers)
     rotation = quantised.rotation_for(config)
-    tensors: dict[str, torch.Tensor] = {}
+    floats: dict[str, torch.Tensor] = {}
     for done, (prefix, group) in enumerate(_groups(file, count)):
         if form == "bf16":
-            tensors |= {prefix + name: tensor for name, tensor in group.items()}
-        elif prefix.startswith("model.layers."):
-            packed = quantised.pack_layer(group, rotation)
-            tensors |= {prefix + name: tensor for name, tensor in packed.items()}
+            floats |= {prefix + name: tensor for name, tensor in group.items()}
         else:
-            embedding = group["model.embed_tokens.weight"]
-            head = group.get("lm_head.weight", embedding)
-            tensors |= quantised.pack_outer(embedding, group["model.norm.weight"], head, rotation)
-        advance(0.9 * (done + 1) / (count + 1))
-    if form == "bf16" and not config.tie_word_embeddings and "lm_head.weight" not in tensors:
-        raise WeightsError(f"{file.path} has no output weights. Fetch it again, or name another file.")
-    name = "int8.safetensors" if form == "int8" else "model.safetensors"
-    save_file(tensors, folder / name, metadata={"format": "pt"})
+            packed = _packed(prefix, group, rotation)
+            save_file(packed, folder / f"int8-{done:05}.safetensors", metadata={"format": "pt"})
+        advance((done + 1) / (count + 2))
+    if floats:
+        save_file(floats, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _packed(prefix: str, group: dict[str, torch.Tensor], rotation: Rotation) -> dict[str, torch.Tensor]:
+    from coach import quantised
+
+    if prefix:
+        return {prefix + name: tensor for name, tensor in quantised.pack_layer(group, rotation).items()}
+    embedding = group["model.embed_tokens.weight"]
+    head = group.get("lm_head.weight", embedding)
+    return quantised.pack_outer(embedding, group["model.norm.weight"], head, rotation)
 
 
 def _groups(file: GGUFFile, layers: int) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """The tensors of one layer after another, then those outside the layers, under transformers' names."""
+    """The tensors outside the layers, then those of one layer after another, under transformers' names."""
     import torch
 
+    outer = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
+    if "output.weight" in file.tensors:
+        outer["lm_head.weight"] = "output.weight"
+    yield "", {name: file.tensor(there, torch.bfloat16) for name, there in outer.items()}
     for layer in range(layers):
         begin = f"blk.{layer}."
         names = [name for name in file.tensors if name.startswith(begin)]
@@ -101,10 +114,6 @@ def _groups(file: GGUFFile, layers: int) -> Iterator[tuple[str, dict[str, torch.
             kind, last = name.removeprefix(begin).split(".")
             group[f"{_NAMES[kind]}.{last}"] = file.tensor(name, torch.bfloat16)
         yield f"model.layers.{layer}.", group
-    outer = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
-    if "output.weight" in file.tensors:
-        outer["lm_head.weight"] = "output.weight"
-    yield "", {name: file.tensor(there, torch.bfloat16) for name, there in outer.items()}
 
 
 def qwen2_config(file: GGUFFile) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def load(settings: Settings, progress: Progress | None = None) -> Loaded:
     try:
         product = _product(settings, device)
         source, title = _source(settings, "bf16" if product is None else "int8", report)
-        if isinstance(source, Path) and conversion.holds_int8(source):
+        if isinstance(source, Path) and conversion.int8_files(source):
             model, tokenizer, quantisation = *_int8_model(source, product), "int8"
         else:
             model, quantisation = _float_model(source, settings, device, product)
@@ -185,11 +186,12 @@ def _product(settings: Settings, device: torch.device) -> Product | None:
 
 def embedded_folder(file: EmbeddedFile, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
     """The converted folder of an embedded model, built at the first call; raises `WeightsError`."""
-    name = f"{file.name}-{file.short_digest}-{conversion.FORMAT}-{form}"
+    stem = f"{file.name}-{file.short_digest}"
+    folder = weights.models_folder(cache_dir) / f"{stem}-{conversion.FORMAT}-{form}"
 
-    def build(folder: Path) -> None:
+    def build(new: Path) -> None:
         weights.locate(file)
-        weights.require_space(folder, int(file.size * (1 + _GROWTH * (2 if form == "bf16" else 1))))
+        weights.require_space(new, int(file.size * (1 + _GROWTH * (2 if form == "bf16" else 1))))
         with _bar(f"Preparing {file.title} (once)", report) as advance:
             done = 0
 
@@ -198,12 +200,14 @@ def embedded_folder(file: EmbeddedFile, cache_dir: Path, form: conversion.Form, 
                 done += size
                 advance(0.1 * done / file.size)
 
-            assembled = folder / "source.gguf"
+            assembled = new / "source.gguf"
             weights.assemble(file, assembled, copied)
-            conversion.convert(assembled, folder, form, lambda share: advance(0.1 + 0.9 * share))
+            conversion.convert(assembled, new, form, lambda share: advance(0.1 + 0.9 * share))
             assembled.unlink()
+        for older in range(1, conversion.FORMAT):
+            shutil.rmtree(folder.with_name(f"{stem}-{older}-{form}"), ignore_errors=True)
 
-    return weights.build_once(weights.models_folder(cache_dir) / name, build)
+    return weights.build_once(folder, build)
 
 
 def gguf_folder(path: Path, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
@@ -268,7 +272,7 @@ def _float_model(
             raise ModelError(f"There are no int8 layers for this {kind} model. Leave --quantise unset.")
         log.warning("there are no int8 layers for this %s model; it runs unquantised", kind)
         return model, "none"
-    quantised.Filling.start(quantised.packed_state(model), product).finish(model)
+    quantised.Filling.start([quantised.packed_state(model)], product).finish(model)
     _skip_masks(model)
     return model, "int8"
 
@@ -281,7 +285,8 @@ def _int8_model(folder: Path, product: Product | None) -> tuple[Any, Any]:
     from coach import quantised
     from coach.int8_product import IntMM
 
-    filling = quantised.Filling.start(load_file(folder / "int8.safetensors"), product or IntMM())
+    states = (load_file(path) for path in conversion.int8_files(folder))
+    filling = quantised.Filling.start(states, product or IntMM())
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder)

@@ -9,7 +9,7 @@ The module is imported where a model is loaded, so it may import torch at its to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -260,15 +260,21 @@ class Filling:
         self.products = products
 
     @classmethod
-    def start(cls, state: Mapping[str, torch.Tensor], product: Product) -> Filling:
-        """Begin with the largest weights, so that none is left alone at the end; torch uses one core for each."""
-        rest = dict(state)
-        names = [name.removesuffix(".scale") for name in state if name.endswith(".scale")]
-        names.sort(key=lambda name: rest[f"{name}.weight"].numel(), reverse=True)
+    def start(cls, states: Iterable[Mapping[str, torch.Tensor]], product: Product) -> Filling:
+        """Begin with the first state, which should hold the largest weights; torch uses one core for each.
+
+        Small tensors are copied, because a view would keep the whole file that it lies in mapped.
+        """
+        rest: dict[str, torch.Tensor] = {}
+        products: dict[str, Future[Multiply]] = {}
         pool = ThreadPoolExecutor(max(1, torch.get_num_threads()), thread_name_prefix="coach-weights")
-        products = {
-            name: pool.submit(product.prepared, rest.pop(f"{name}.weight"), rest.pop(f"{name}.scale")) for name in names
-        }
+        for state in states:
+            for name, tensor in state.items():
+                layer, _, last = name.rpartition(".")
+                if last == "scale":
+                    products[layer] = pool.submit(product.prepared, state[f"{layer}.weight"], tensor.clone())
+                elif f"{layer}.scale" not in state or last != "weight":
+                    rest[name] = tensor.clone() if tensor.ndim == 1 else tensor
         pool.shutdown(wait=False)
         return cls(rest, products)
 

@@ -175,7 +175,7 @@ def tiny_llm(
     if int8:
         product = choose_product()
         assert product is not None
-        quantised.Filling.start(quantised.packed_state(model), product).finish(model)
+        quantised.Filling.start([quantised.packed_state(model)], product).finish(model)
     device = torch.device("cpu")
     kind = "int8" if int8 else "none"
     loaded = prepared(model, tokenizer, device, context, "Tiny", "made in code", kind, time.monotonic())
