@@ -352,7 +352,7 @@ def main() -> int:
     else:
         work = {"ours": (ours, settings), "llama.cpp": (llama, args.gguf or assembled(settings))}
         if args.pipeline:
-            from coach.loading import embedded_folder
+            from coach.conversion import embedded_folder
             from coach.weights import EMBEDDED
 
             folder = embedded_folder(EMBEDDED[settings.model], settings.cache_dir, "bf16")

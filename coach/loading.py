@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +12,7 @@ from coach import conversion, weights
 from coach.chat_tokens import ChatTokens
 from coach.config import Settings
 from coach.errors import ModelError, WeightsError
-from coach.weights import EmbeddedFile, Progress
+from coach.weights import Progress, unheard
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +23,6 @@ log = logging.getLogger(__name__)
 
 _ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>", "</s>")  # of chats, in well-known families
 _NO_MEMORY = ("can't allocate memory", "out of memory")
-_SAMPLE = 1 << 20  # bytes at either end of a GGUF file that its key is made from
-_GROWTH = 2.0  # bytes of int8 folder for each byte of Q4_K_M (1.8), plus the assembled file while converting
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def load(settings: Settings, progress: Progress | None = None) -> Loaded:
     began = time.monotonic()
     import torch
 
-    report = progress or _ignore
+    report = progress or unheard
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
@@ -125,10 +120,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
 
 
-def _ignore(_share: float, _what: str) -> None:
-    """For callers that don't want to know how far loading is."""
-
-
 def choose_device(wanted: str) -> torch.device:
     """The device to run on; raises `ModelError` when the wanted one is not there."""
     import torch
@@ -155,14 +146,14 @@ def _source(settings: Settings, form: conversion.Form, report: Progress) -> tupl
     name = settings.model
     if name in weights.EMBEDDED:
         file = weights.EMBEDDED[name]
-        return embedded_folder(file, settings.cache_dir, form, report), file.title
+        return conversion.embedded_folder(file, settings.cache_dir, form, report), file.title
     path = Path(name).expanduser()
     if path.is_dir():
         if not any(path.glob("*.safetensors")) and not any(path.glob("*.bin")):
             raise ModelError(f"The folder {path} holds no weights (*.safetensors). Name another folder.")
         return path, path.name
     if path.is_file():
-        return gguf_folder(path, settings.cache_dir, form, report), path.stem
+        return conversion.gguf_folder(path, settings.cache_dir, form, report), path.stem
     if path.suffix == ".gguf" or path.is_absolute():
         raise ModelError(f"There is no model at {path}. Name a folder, a GGUF file, or a model of the hub.")
     return name, name.rpartition("/")[2]
@@ -182,72 +173,6 @@ def _product(settings: Settings, device: torch.device) -> Product | None:
             raise ModelError("This processor's torch lacks fast int8 products. Leave --quantise unset.")
         log.warning("this processor's torch lacks fast int8 products; the model runs unquantised")
     return product
-
-
-def embedded_folder(file: EmbeddedFile, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
-    """The converted folder of an embedded model, built at the first call; raises `WeightsError`."""
-    stem = f"{file.name}-{file.short_digest}"
-    folder = weights.models_folder(cache_dir) / f"{stem}-{conversion.FORMAT}-{form}"
-
-    def build(new: Path) -> None:
-        weights.locate(file)
-        weights.require_space(new, int(file.size * (1 + _GROWTH * (2 if form == "bf16" else 1))))
-        with _bar(f"Preparing {file.title} (once)", report) as advance:
-            done = 0
-
-            def copied(size: int) -> None:
-                nonlocal done
-                done += size
-                advance(0.1 * done / file.size)
-
-            assembled = new / "source.gguf"
-            weights.assemble(file, assembled, copied)
-            conversion.convert(assembled, new, form, lambda share: advance(0.1 + 0.9 * share))
-            assembled.unlink()
-        for older in range(1, conversion.FORMAT):
-            shutil.rmtree(folder.with_name(f"{stem}-{older}-{form}"), ignore_errors=True)
-
-    return weights.build_once(folder, build)
-
-
-def gguf_folder(path: Path, cache_dir: Path, form: conversion.Form, report: Progress = _ignore) -> Path:
-    """The converted folder of a user's own GGUF file, built at the first call; raises `WeightsError`."""
-    stat = path.stat()
-    key = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
-    with path.open("rb") as file:
-        key.update(file.read(_SAMPLE))
-        file.seek(max(0, stat.st_size - _SAMPLE))
-        key.update(file.read(_SAMPLE))
-    name = f"{path.stem}-{key.hexdigest()[:12]}-{conversion.FORMAT}-{form}"
-
-    def build(folder: Path) -> None:
-        weights.require_space(folder, int(stat.st_size * _GROWTH * (2 if form == "bf16" else 1)))
-        with _bar(f"Preparing {path.name} (once)", report) as advance:
-            conversion.convert(path, folder, form, advance)
-
-    return weights.build_once(weights.models_folder(cache_dir) / name, build)
-
-
-class _bar:
-    """A bar on stderr that also reports to whoever waits for the model."""
-
-    def __init__(self, what: str, report: Progress) -> None:
-        self.what = what
-        self.report = report
-
-    def __enter__(self) -> Callable[[float], None]:
-        from tqdm import tqdm
-
-        self.bar = tqdm(total=100, desc=self.what, unit="%", bar_format="{desc}: {percentage:3.0f}%|{bar}|")
-        self.report(0.0, self.what)
-        return self._advance
-
-    def _advance(self, share: float) -> None:
-        self.bar.update(round(100 * share) - self.bar.n)
-        self.report(share, self.what)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
 
 
 def _float_model(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,14 +18,16 @@ from typing import Any
 
 from coach.errors import WeightsError
 
-log = logging.getLogger(__name__)
-
 Progress = Callable[[float, str], None]
 """Called with the share that is done (0 to 1) and what is being done, in words."""
 
 _BLOCK = 1 << 22  # bytes read at a time: 4 MiB, large enough that Python's own cost vanishes
 _SPARE = 200 << 20  # bytes that stay free on the disk beside what is written
 _MANIFEST = "manifest.json"
+
+
+def unheard(_share: float, _what: str) -> None:
+    """A `Progress` for callers that don't want to know how far it is."""
 
 
 @dataclass(frozen=True)

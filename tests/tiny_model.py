@@ -91,8 +91,11 @@ def save_tiny(folder: Path, template: str | None = CHATML, **changes: Any) -> Pa
     return folder
 
 
-def save_tiny_gguf(path: Path, architecture: str = "qwen2") -> Any:
-    """Write the tiny model as a GGUF file with float32 weights, and return the model."""
+def save_tiny_gguf(path: Path, architecture: str = "qwen2", split: str = "qwen2") -> Any:
+    """Write the tiny model as a GGUF file with float32 weights, and return the model.
+
+    With another `split` (how text is cut before byte-pair encoding) it is converted by transformers.
+    """
     import numpy as np
     from gguf import GGUFWriter
 
@@ -111,7 +114,7 @@ def save_tiny_gguf(path: Path, architecture: str = "qwen2") -> Any:
     backend = tokenizer.backend_tokenizer
     words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
+    writer.add_tokenizer_pre(split)
     writer.add_token_list(words)
     writer.add_token_types([3 if word in SPECIAL else 1 for word in words])
     merges = json.loads(backend.to_str())["model"]["merges"]
