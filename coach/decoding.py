@@ -118,13 +118,15 @@ class FixedSteps:
         self._places = torch.arange(self.room, device=device)
 
     def _compute(self) -> torch.Tensor:
+        from coach.kv_cache import cache_keyword
+
         assert self._cache is not None
         out = self.model(
             input_ids=self._token,
             position_ids=self._cache.position[None],
             attention_mask=(self._places <= self._cache.position)[None, None, None],
-            past_key_values=self._cache,
             use_cache=True,
+            **{cache_keyword(self.model): self._cache},
         )
         logits: torch.Tensor = out.logits[0]
         return logits

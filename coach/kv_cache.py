@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -211,3 +212,8 @@ def common_length(a: tuple[int, ...], b: tuple[int, ...]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if a[:middle] == b[:middle] else (low, middle)
     return low
+
+
+def cache_keyword(model: Any) -> str:
+    """What a model's `forward` calls its cache: `cache` from transformers 5.24 on, `past_key_values` before."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"

@@ -162,11 +162,16 @@ class Int8DecoderLayer(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        cache: Any = None,
         past_key_values: Any = None,
         **_: Any,
     ) -> torch.Tensor:
-        """(batch, tokens, hidden) to the same, appending keys and values to `past_key_values`."""
+        """(batch, tokens, hidden) to the same, appending keys and values to `cache`.
+
+        transformers hands the cache over as `past_key_values` up to 5.23 and as `cache` from 5.24 on.
+        """
         assert position_embeddings is not None
+        kept = cache if cache is not None else past_key_values
         x = hidden_states
         batch, length, _hidden = x.shape
         qkv = self.qkv(x, self._gain(x))
@@ -178,8 +183,8 @@ class Int8DecoderLayer(nn.Module):
         qk = _rotated(qk, *position_embeddings).to(torch.bfloat16).transpose(1, 2)
         q, k = qk[:, : self.heads], qk[:, self.heads :]
         v = v.to(torch.bfloat16).transpose(1, 2)
-        if past_key_values is not None:
-            k, v = past_key_values.update(k, v, self.index)
+        if kept is not None:
+            k, v = kept.update(k, v, self.index)
         mixed = attend(q, k, v, attention_mask, self.head_size**-0.5).float()
         stream: torch.Tensor = self.o(mixed.reshape(batch, length, -1)).add_(x)
         for rows in torch.split(stream.view(-1, stream.shape[-1]), _ROWS):

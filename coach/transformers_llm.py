@@ -204,17 +204,24 @@ class TransformersLLM:
         """Logits (len(at), vocabulary) in float32 on the processor; `mask` (tokens, cached + tokens) is boolean."""
         import torch
 
+        from coach.kv_cache import cache_keyword
+
         device = self._loaded.model.device
         with self._my_turn(stop), torch.inference_mode():
             out = self._loaded.model(
                 input_ids=torch.tensor([list(ids)], device=device),
                 position_ids=torch.tensor([list(positions)], device=device),
                 attention_mask=None if mask is None else mask[None, None].to(device),
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=torch.tensor(list(at), device=device),
+                **{cache_keyword(self._loaded.model): cache},
             )
             logits: torch.Tensor = out.logits[0].float().cpu()
+        if cache.get_seq_length() <= positions[0]:
+            raise ModelError(
+                f"The installed transformers {_transformers_version()} does not keep what was computed, so replies "
+                'would be nonsense. Install a release this coach was tested with: pip install -e ".[model]".'
+            )
         return logits
 
     @contextmanager
@@ -299,3 +306,9 @@ class TransformersLLM:
                     logits = self._step(cache, [token], len(chat) + offset, stop)[0]
             scores.append(total)
         return tuple(scores)
+
+
+def _transformers_version() -> str:
+    from importlib.metadata import version
+
+    return version("transformers")
