@@ -21,7 +21,7 @@ from coach.coach import Coach
 from coach.config import BUILT_IN_KNOWLEDGE
 from coach.errors import CoachError, InputError
 from coach.events import Finished, Graded, SourcesFound, Suggestions, Text
-from coach.feedback import feedback, next_question, summary
+from coach.feedback import next_follow_up, summary
 from coach.grading import Scorecard
 from coach.judge import Task
 from coach.knowledge import TOPICS, Entry, load_entries
@@ -182,8 +182,8 @@ def _chat(args: argparse.Namespace, out: TextIO) -> int:
             session = _show(coach, session, text, out)
 
 
-def grade_record(task: Task, card: Scorecard | None, entry: Entry | None, seconds: float, talk: bool) -> dict[str, Any]:
-    """A graded answer in the shape that other programs rely on."""
+def grade_record(card: Scorecard | None, seconds: float) -> dict[str, Any]:
+    """A graded answer in the shape that other programs rely on, with nothing said to it yet."""
     record: dict[str, Any] = {"score": None, "interval": None, "verdicts": [], "misconceptions": []}
     record.update({"feedback": None, "follow_up": None, "seconds": round(seconds, 3)})
     if card is None:
@@ -203,9 +203,6 @@ def grade_record(task: Task, card: Scorecard | None, entry: Entry | None, second
         {"claim": f.claim, "correction": f.correction, "evidence": f.evidence, "probability": f.probability}
         for f in card.misconceptions
     ]
-    if talk:
-        record["feedback"] = " ".join(sentence.text for sentence in feedback(card))
-        record["follow_up"] = (next_question(entry, card, ()) if entry else "") or None
     return record
 
 
@@ -223,10 +220,16 @@ def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, An
         question, reference = batch.text_field(record, "question"), batch.text_field(record, "reference")
         task = Task.of_reference(question, reference, coach.foil(None))
     if needs_care(answer):
-        graded = grade_record(task, None, entry, time.monotonic() - begin, talk)
-        return {**graded, "feedback": CARE_REPLY if talk else None}
+        return {**grade_record(None, time.monotonic() - begin), "feedback": CARE_REPLY if talk else None}
     card = coach.grade(task, answer)
-    return grade_record(task, card, entry, time.monotonic() - begin, talk)
+    graded = grade_record(card, time.monotonic() - begin)
+    if not talk:
+        return graded
+    stop = threading.Event()
+    said = " ".join(line.sentence.text for line in coach.wording.feedback(card, task.question, stop))
+    follow_up = next_follow_up(entry, card, ()) if entry else None
+    asked = coach.wording.follow_up(follow_up, card, (task.question,), stop) if follow_up else None
+    return {**graded, "feedback": said, "follow_up": asked}
 
 
 def _grade(args: argparse.Namespace, out: TextIO) -> int:

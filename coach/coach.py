@@ -14,7 +14,7 @@ from coach import exercise
 from coach.answering import answer
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
 from coach.errors import CoachError, GradingError, InputError, ModelError, RetrievalError
-from coach.events import Event
+from coach.events import Event, Progress
 from coach.feedback import next_question
 from coach.grading import Scorecard
 from coach.judge import Judge, Task
@@ -22,8 +22,11 @@ from coach.knowledge import Entry, load_entries
 from coach.llm import LLM
 from coach.retrieval import Index
 from coach.session import Exercise, Session
+from coach.wording import Wording
 
 log = logging.getLogger(__name__)
+
+WAIT_STEP = 0.1  # seconds between looks at whether a model that is loading is there
 
 Readiness = Literal["loading", "ready", "failed", "off"]
 Part = TypeVar("Part")
@@ -178,9 +181,21 @@ class Coach:
         """Take a text typed or said during practice: an answer is graded, a question is answered."""
         if session.exercise is None or exercise.is_question(text):
             return self.ask(session, text, stop)
-        entry = self.entry(session.exercise.entry)
+        return self._graded(session, text, self.entry(session.exercise.entry), stop or threading.Event())
+
+    def _graded(self, session: Session, text: str, entry: Entry, stop: threading.Event) -> Iterator[Event]:
+        """An answer graded as soon as the model is there: one sent while it loads waits, since it must not be lost."""
+        if self._llm is not None and not self._llm.done():
+            yield Progress("The language model is still loading; your answer is graded as soon as it is ready")
+            while not (self._llm.done() or stop.wait(WAIT_STEP)):
+                pass
         judge, why_not = self._judge()
-        return exercise.respond(session, text, entry, judge, self.foil(entry), why_not, stop or threading.Event())
+        yield from exercise.respond(session, text, entry, judge, self.wording, self.foil(entry), why_not, stop)
+
+    @property
+    def wording(self) -> Wording:
+        """What says feedback and follow-ups, in the model's words when it is ready."""
+        return Wording(self.llm, self.index.encoder)
 
     def grade(self, task: Task, answer: str) -> Scorecard:
         """The scorecard of an answer to any task; raises `GradingError`."""

@@ -13,11 +13,12 @@ from dataclasses import replace
 from coach.care import REPLY, needs_care
 from coach.errors import CoachError, GradingError, InputError
 from coach.events import Event, Finished, Graded, Progress, Text
-from coach.feedback import feedback, next_question, summary
+from coach.feedback import feedback, next_follow_up, summary
 from coach.grading import Scorecard, Verdict
 from coach.judge import Judge, Task
 from coach.knowledge import Entry
 from coach.session import Attempt, Exercise, Session
+from coach.wording import Wording
 
 HINTS = ("nudge", "name", "explanation")
 CONTESTED = 0.5  # probability from which a contested point counts: the sentence pointed to is judged alone
@@ -57,7 +58,14 @@ def task_of(entry: Entry, exercise: Exercise, foil: str) -> Task:
 
 
 def respond(
-    session: Session, text: str, entry: Entry, judge: Judge | None, foil: str, why_not: str, stop: threading.Event
+    session: Session,
+    text: str,
+    entry: Entry,
+    judge: Judge | None,
+    wording: Wording,
+    foil: str,
+    why_not: str,
+    stop: threading.Event,
 ) -> Iterator[Event]:
     """Grade an answer and say what follows from it; without a judge it is kept and `why_not` is said."""
     started = time.monotonic()
@@ -78,12 +86,17 @@ def respond(
         failure = str(error)
     attempt = Attempt(text, card, failure, exercise.follow_up)
     session = session.attempted(attempt)
+    follow_up = None if exercise.only_point else next_follow_up(entry, card, exercise.follow_ups_asked)
+    asked = follow_up.question if follow_up else ""
     if session.style == "realistic":
-        asked = next_question(entry, card, exercise.follow_ups_asked)
-        said = f"Noted. {asked}" if asked else "Noted. That was my last question on this; finish to see how it went."
+        if follow_up and card is not None:
+            asked = wording.follow_up(follow_up, card, _asked_before(entry, exercise), stop)
+        said = (
+            f"Noted. {asked}" if follow_up else "Noted. That was my last question on this; finish to see how it went."
+        )
         yield Text(said, True)
-        if asked:
-            session = session.follow_up_asked(asked)
+        if follow_up:
+            session = session.follow_up_asked(follow_up.question, asked)
         yield _finished(session, said, started)
         return
     yield Graded(card, failure)
@@ -92,16 +105,27 @@ def respond(
         yield Text(said, True)
         yield _finished(session, said, started)
         return
-    said = " ".join(sentence.text for sentence in feedback(card)) or "I found no statement in this answer to build on."
-    change = _change(exercise, card)
-    said = f"{change} {said}".strip()
-    yield Text(said, True)
-    asked = "" if exercise.only_point else next_question(entry, card, exercise.follow_ups_asked)
-    if asked and not stop.is_set():
-        yield Text(f"\n\nFollow-up: {asked}", True)
+    said = _change(exercise, card)
+    if said:
+        yield Text(said, True)
+    for line in wording.feedback(card, exercise.asked, stop):
+        piece = f"{' ' if said else ''}{line.sentence.text}"
+        said += piece
+        yield Text(piece, not line.by_model)
+    if not said:
+        said = "I found no statement in this answer to build on."
+        yield Text(said, True)
+    if follow_up and not stop.is_set():
+        asked = wording.follow_up(follow_up, card, _asked_before(entry, exercise), stop)
+        yield Text(f"\n\nFollow-up: {asked}", asked == follow_up.question)
         said += f"\n\nFollow-up: {asked}"
+        session = session.offering(follow_up.question, asked)
     session = session.reattempted(replace(attempt, feedback=said))
     yield _finished(session, said, started)
+
+
+def _asked_before(entry: Entry, exercise: Exercise) -> tuple[str, ...]:
+    return (entry.question, *exercise.follow_ups_asked)
 
 
 def _change(exercise: Exercise, card: Scorecard) -> str:
@@ -174,7 +198,9 @@ def contest(
     whole = task_of(entry, replace(exercise, follow_up=last.follow_up), foil)
     alone = replace(whole, points=(old.key_point,), misconceptions=())
     again = judge.grade(alone, sentence).verdicts[0]
-    if again.probability >= CONTESTED and again.probability > old.probability:
+    made = again.probability >= CONTESTED and again.probability > old.probability
+    judge.contested(whole, old.key_point, sentence.strip(), made)
+    if made:
         verdict = Verdict(old.key_point, "covered", again.probability, sentence.strip())
         card = replace(card, verdicts=tuple(verdict if v is old else v for v in card.verdicts))
         said = f"You are right: that sentence makes the point. Your score is now {card.score} of 10."

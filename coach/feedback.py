@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from coach.grading import Scorecard, Verdict
-from coach.knowledge import Entry
+from coach.knowledge import Entry, FollowUp
 
 MAX_PRAISED = 2
 MAX_MISSING = 2
 
+Kind = Literal["made", "wrong", "missing", "near", "next"]
+
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of feedback and what it rests on: the ids of key points, or a misconception's claim."""
+    """A sentence of feedback, what it does, and what it rests on: the id of a key point, or a misconception's claim."""
 
     text: str
     rests_on: str
+    kind: Kind = "next"
 
 
 def feedback(card: Scorecard) -> tuple[Sentence, ...]:
@@ -27,13 +31,15 @@ def feedback(card: Scorecard) -> tuple[Sentence, ...]:
     missing = _by_weight([v for v in card.verdicts if v.status == "missed"])
     partly = _by_weight([v for v in card.verdicts if v.status in ("partial", "unsure") and v.evidence])
     for verdict in made[:MAX_PRAISED]:
-        said.append(Sentence(f"You made this point: {_plain(verdict.key_point.text)}", verdict.key_point.id))
+        said.append(Sentence(f"You made this point: {_plain(verdict.key_point.text)}", verdict.key_point.id, "made"))
     for flag in card.misconceptions[:1]:
-        said.append(Sentence(f"One thing was wrong: you said “{_short(flag.evidence)}”. {flag.correction}", flag.claim))
+        wrong = f"One thing was wrong: you said “{_short(flag.evidence)}”. {flag.correction}"
+        said.append(Sentence(wrong, flag.claim, "wrong"))
     for verdict in (missing or partly)[: MAX_MISSING if len(said) < MAX_MISSING else 1]:
         opening = "What is missing" if verdict.status == "missed" else "You came near to this point; say it outright"
         why = f" {verdict.key_point.why}" if verdict.key_point.why else ""
-        said.append(Sentence(f"{opening}: {_plain(verdict.key_point.text)}{why}", verdict.key_point.id))
+        kind: Kind = "missing" if verdict.status == "missed" else "near"
+        said.append(Sentence(f"{opening}: {_plain(verdict.key_point.text)}{why}", verdict.key_point.id, kind))
     if missing:
         key = missing[0].key_point
         lead = "Next time, start with" if key.weight == 3 else "Next time, add"
@@ -63,15 +69,21 @@ def _short(text: str, limit: int = 160) -> str:
     return text if len(text) <= limit else text[: limit - 2].rsplit(" ", 1)[0] + " …"
 
 
-def next_question(entry: Entry, card: Scorecard | None, asked: Sequence[str]) -> str:
-    """The follow-up that probes the most valuable gap, or goes deeper when all is covered; empty when none is left."""
+def next_follow_up(entry: Entry, card: Scorecard | None, asked: Sequence[str]) -> FollowUp | None:
+    """The follow-up that probes the most valuable gap, or goes deeper when all is covered; None when none is left."""
     left = [f for f in entry.follow_ups if f.question not in asked]
     if not left:
-        return ""
+        return None
     if card is None:
-        return left[0].question
+        return left[0]
     gap = {v.key_point.id: v.key_point.weight * (1 - v.probability) for v in card.verdicts}
-    return max(left, key=lambda f: gap.get(f.probes, 0.0)).question
+    return max(left, key=lambda f: gap.get(f.probes, 0.0))
+
+
+def next_question(entry: Entry, card: Scorecard | None, asked: Sequence[str]) -> str:
+    """The words of `next_follow_up`; empty when none is left."""
+    follow_up = next_follow_up(entry, card, asked)
+    return follow_up.question if follow_up else ""
 
 
 def summary(entry: Entry, card: Scorecard) -> str:

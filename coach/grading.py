@@ -49,12 +49,15 @@ class Scorecard:
     @property
     def score(self) -> float:
         """0 to 10: the expected share of the weights, less what false statements cost."""
+        return round(min(MAX_SCORE, max(0.0, self._mean)), 1)
+
+    @property
+    def _mean(self) -> float:
         total = sum(v.key_point.weight for v in self.verdicts)
         if not total:
             return 0.0
         made = sum(v.key_point.weight * v.probability for v in self.verdicts) / total
-        cost = sum(FLAG_PENALTY * flag.probability for flag in self.misconceptions)
-        return round(min(MAX_SCORE, max(0.0, MAX_SCORE * made - cost)), 1)
+        return MAX_SCORE * made - sum(FLAG_PENALTY * flag.probability for flag in self.misconceptions)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -65,4 +68,5 @@ class Scorecard:
         )
         variance += sum(FLAG_PENALTY**2 * f.probability * (1 - f.probability) for f in self.misconceptions)
         half = INTERVAL_Z * math.sqrt(variance)
-        return (round(max(0.0, self.score - half), 1), round(min(MAX_SCORE, self.score + half), 1))
+        low, high = (min(MAX_SCORE, max(0.0, end)) for end in (self._mean - half, self._mean + half))
+        return (round(low, 1), round(high, 1))

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import re
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ from coach.sentences import split_sentences
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
+log = logging.getLogger(__name__)
+
 CALIBRATION_FORMAT = 1  # part of the cache key: raise it when prompts or null answers change
 
 # Logistic regressions fitted on the development half of `benchmarks/grading.py` (112 answers of ten entries).
@@ -43,6 +46,7 @@ COVERED = 0.6
 PARTIAL = 0.35
 UNSURE = 0.08  # distance from the border of partial within which a verdict is called unsure
 FLAGGED = 0.32  # probability of a claim from which it is flagged: one false alarm in twenty error-free answers
+MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
 
 _GENERIC = (
@@ -86,6 +90,16 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Contest:
+    """A verdict that a candidate disputed: the sentence they pointed to, and whether it was found to make the point."""
+
+    question: str
+    point: str
+    sentence: str
+    made: bool
+
+
+@dataclass(frozen=True)
 class Calibration:
     """For each key point the log-odds of the strongest null answer and of the model answers; the same for claims."""
 
@@ -116,26 +130,54 @@ class Judge:
 
     def calibrate(self, task: Task) -> Calibration:
         """What null answers and model answers get for each point of a task; computed once, then kept on disk."""
-        key = self._key(task)
+        contests = self.contests(task.question)
+        key = self._key(task, contests)
         with self._lock:
             if key in self._known:
                 return self._known[key]
-            found = self._stored(key) or self._measure(task, key)
+            found = self._stored(key)
+            if found is None:
+                found = self._measure(task, contests)
+                self._store(key, found)
             self._known[key] = found
             return found
 
-    def _measure(self, task: Task, key: str) -> Calibration:
+    def contested(self, task: Task, point: KeyPoint, sentence: str, made: bool) -> None:
+        """Keep how a disputed verdict was decided; from the next answer on the point is calibrated with it."""
+        if self._cache_dir is None:
+            return
+        path = self._contests
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(Contest(task.question, point.id, sentence, made))) + "\n")
+
+    def contests(self, question: str) -> tuple[Contest, ...]:
+        """The disputes that were decided about a question's points, oldest first."""
+        if self._cache_dir is None or not self._contests.is_file():
+            return ()
+        found = []
+        for line in self._contests.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found.append(Contest(**json.loads(line)))
+            except (ValueError, TypeError):
+                log.warning("a damaged line of %s is left out", self._contests)
+        return tuple(contest for contest in found if contest.question == question)
+
+    def _measure(self, task: Task, contests: Sequence[Contest]) -> Calibration:
         nulls = ("I don't know.", task.question, _GENERIC, task.foil)
         null = [self._point_odds(task, text) for text in nulls if text]
         model = [self._point_odds(task, text) for text in task.models]
         claims = [self._claim_odds(task, text) for text in task.models]
-        found = Calibration(
-            tuple(max(row) for row in zip(*null, strict=True)),
-            tuple(sum(row) / len(row) for row in zip(*model, strict=True)),
-            tuple(max(row) for row in zip(*claims, strict=True)),
-        )
-        self._store(key, found)
-        return found
+        lowest = [max(row) for row in zip(*null, strict=True)]
+        highest = [sum(row) / len(row) for row in zip(*model, strict=True)]
+        for n, point in enumerate(task.points):
+            for contest in [c for c in contests if c.point == point.id][-MAX_CONTESTS:]:
+                odds = self._point_odds(replace(task, points=(point,)), contest.sentence)[0]
+                if contest.made:  # people do say it like this: it need not be as plain as the model answer
+                    highest[n] = max(min(highest[n], odds), lowest[n])
+                else:
+                    lowest[n] = min(max(lowest[n], odds), highest[n])
+        return Calibration(tuple(lowest), tuple(highest), tuple(max(row) for row in zip(*claims, strict=True)))
 
     def _verdicts(self, task: Task, screened: Screened) -> tuple[Verdict, ...]:
         calibration = self.calibrate(task)
@@ -189,8 +231,14 @@ class Judge:
         chats = [claim_prompt(task.question, answer, m.claim) for m in task.misconceptions]
         return [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
 
-    def _key(self, task: Task) -> str:
-        text = json.dumps([CALIBRATION_FORMAT, self._llm.name, asdict(task)], sort_keys=True)
+    @property
+    def _contests(self) -> Path:
+        assert self._cache_dir is not None
+        return self._cache_dir / "calibration" / "contested.jsonl"
+
+    def _key(self, task: Task, contests: Sequence[Contest]) -> str:
+        decided = [asdict(contest) for contest in contests]
+        text = json.dumps([CALIBRATION_FORMAT, self._llm.name, asdict(task), decided], sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
     def _stored(self, key: str) -> Calibration | None:

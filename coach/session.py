@@ -43,6 +43,7 @@ class Exercise:
     """One question being practised: what was asked, answered and helped with so far.
 
     `asked` is the question the candidate is to answer now; `only_point` limits the next attempt to one key point.
+    `offered` is the follow-up that feedback ended with, as (curated question, the words it was put in).
     """
 
     entry: str
@@ -52,6 +53,7 @@ class Exercise:
     hints: int = 0
     attempts: tuple[Attempt, ...] = ()
     follow_ups_asked: tuple[str, ...] = ()
+    offered: tuple[str, str] = ("", "")
 
     @property
     def last(self) -> Attempt | None:
@@ -96,14 +98,19 @@ class Session:
         exercise = self._exercise()
         return replace(self, exercise=replace(exercise, attempts=(*exercise.attempts[:-1], attempt)))
 
-    def follow_up_asked(self, question: str) -> Session:
-        """With a follow-up as the question to answer now."""
+    def offering(self, question: str, words: str) -> Session:
+        """With a follow-up offered in these words."""
+        return replace(self, exercise=replace(self._exercise(), offered=(question, words)))
+
+    def follow_up_asked(self, question: str, words: str = "") -> Session:
+        """With a follow-up as the question to answer now, put in `words` or in those it was offered in."""
         exercise = self._exercise()
+        offered, offered_words = exercise.offered
         return replace(
             self,
             exercise=replace(
                 exercise,
-                asked=question,
+                asked=words or (offered_words if offered == question else "") or question,
                 follow_up=question,
                 follow_ups_asked=(*exercise.follow_ups_asked, question),
             ),
