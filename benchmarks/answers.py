@@ -1,8 +1,7 @@
 """How right are the answers? Facts present and false claims over `data/answers.jsonl`.
 
 `python benchmarks/answers.py --split test` answers every question as the command line does. `--model none` measures the
-curated floor alone; `--unchecked` shows also what the model added before the check, to count false claims with and
-without it.
+curated floor alone. False claims are counted in what is shown, and in what would be shown without the check.
 """
 
 from __future__ import annotations
@@ -17,27 +16,30 @@ from typing import Any
 
 from coach.coach import Coach
 from coach.config import settings_from
-from coach.events import Finished, Text
+from coach.events import Finished, Refused, Text
 from coach.session import Session
 
 DATA = Path(__file__).parent / "data" / "answers.jsonl"
 
 
-def answer(coach: Coach, turns: list[str]) -> tuple[Finished, str]:
-    """The last turn's answer and the part of it that the model wrote."""
+def answer(coach: Coach, turns: list[str]) -> tuple[Finished, str, list[str]]:
+    """The last turn's answer, the part of it that the model wrote, and the model's sentences that were refused."""
     session = Session()
     written = ""
+    refused: list[str] = []
     finished = None
     for turn in turns:
-        written = ""
+        written, refused = "", []
         for event in coach.ask(session, turn):
+            if isinstance(event, Refused):
+                refused.append(event.text)
             if isinstance(event, Text) and not event.curated:
                 written += event.text
             if isinstance(event, Finished):
                 finished = event
                 session = event.session
     assert finished is not None
-    return finished, written
+    return finished, written, refused
 
 
 def matches(patterns: list[str], text: str) -> bool:
@@ -56,12 +58,12 @@ def main() -> int:
     records = records[:: max(1, len(records) // args.limit)][: args.limit] if args.limit else records
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
-    facts = present = false = refused = answered_wrongly = with_addition = 0
+    facts = present = false = false_unchecked = sentences_refused = refused = answered_wrongly = with_addition = 0
     first: list[float] = []
     total: list[float] = []
     for record in records:
         begin = time.monotonic()
-        finished, written = answer(coach, record.get("turns") or [record["question"]])
+        finished, written, dropped = answer(coach, record.get("turns") or [record["question"]])
         total.append(time.monotonic() - begin)
         first.append(finished.first_token)
         shown = " / ".join(record.get("turns") or [record["question"]])
@@ -75,6 +77,9 @@ def main() -> int:
         facts += len(found)
         present += sum(found)
         false += bool(claims)
+        unchecked = " ".join([finished.text, *dropped])
+        false_unchecked += any(re.search(p, unchecked, re.IGNORECASE) for p in record["must_not"])
+        sentences_refused += len(dropped)
         refused += not finished.answerable
         with_addition += bool(written.strip())
         if args.wrong and (not all(found) or claims):
@@ -82,6 +87,8 @@ def main() -> int:
             print(f"{shown}\n  missing {missing} false {claims}\n  {finished.text}\n", file=sys.stderr)
         if args.wrong and written.strip():
             print(f"ADDED {shown}: {written.strip()}", file=sys.stderr)
+        if args.wrong and dropped:
+            print(f"REFUSED {shown}: {' | '.join(dropped)}", file=sys.stderr)
     answerable = sum(r["entry"] is not None for r in records)
     print(
         json.dumps(
@@ -90,6 +97,8 @@ def main() -> int:
                 "facts_present": round(present / max(facts, 1), 4),
                 "facts": facts,
                 "answers_with_a_false_claim": false,
+                "answers_with_a_false_claim_without_the_check": false_unchecked,
+                "model_sentences_refused": sentences_refused,
                 "answerable_refused": refused,
                 "unanswerable_answered": answered_wrongly,
                 "unanswerable": len(records) - answerable,

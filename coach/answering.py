@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from coach.care import REPLY, needs_care
 from coach.errors import CoachError
-from coach.events import Event, Finished, Progress, Source, SourcesFound, Suggestions, Text
+from coach.events import Event, Finished, Progress, Refused, Source, SourcesFound, Suggestions, Text
 from coach.grounding import Grounding
 from coach.knowledge import Entry
 from coach.llm import LLM, FinishReason, GenerationOptions
@@ -191,7 +191,9 @@ def _addition(
             sentence = " ".join(written[low:high].split())
             if stop.is_set() or not _adds(sentence, told, index):
                 continue
-            if grounding.check([sentence], sources)[0].supported and not stop.is_set():
+            if not grounding.check([sentence], sources)[0].supported:
+                yield Refused(sentence)
+            elif not stop.is_set():
                 yield Text(f"{' ' if len(told) > len(said) else chr(10) * 2}{sentence}", False)
                 told.append(sentence)
 

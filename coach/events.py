@@ -34,6 +34,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A sentence of the model that the check did not let through; it is not shown, and benchmarks count it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """What the coach is doing while nothing else appears, such as "checking a sentence against its source"."""
 
@@ -71,4 +78,4 @@ class Finished:
     total: float
 
 
-Event = SourcesFound | Text | Progress | Graded | Suggestions | Finished
+Event = SourcesFound | Text | Refused | Progress | Graded | Suggestions | Finished

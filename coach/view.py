@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
+from coach.events import Event, Finished, Graded, Progress, Refused, Source, SourcesFound, Suggestions, Text
 from coach.grading import Scorecard
 from coach.session import Attempt, Exchange, Session
 from coach.timeline import clock
@@ -77,6 +77,8 @@ class Said:
                 return replace(self, text=self.text + text)
             case Progress(text):
                 return replace(self, note=text)
+            case Refused():
+                return self
             case Suggestions(questions):
                 return replace(self, suggestions=questions)
             case Graded():
