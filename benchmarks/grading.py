@@ -1,9 +1,9 @@
 """How right are the grades? Our own answers of known quality, and `--mohler FILE` for agreement with people.
 
 `python benchmarks/grading.py --split test` grades every answer of the entries held back (even numbers); `dev` holds
-those that thresholds were chosen on.
-Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the reference's
-words, each of the answer against the entry's answer.
+those that thresholds were chosen on. `--feedback N` has the model word the feedback to N answers and counts how often
+the check refused it. Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the reference's words,
+each of the answer against the entry's answer; and a single digit asked of the same model.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ import argparse
 import csv
 import json
 import sys
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
 from coach.coach import Coach
 from coach.config import settings_from
 from coach.errors import CoachError
-from coach.feedback import feedback
+from coach.feedback import feedback, next_follow_up
+from coach.grading import FLAG_PENALTY, MAX_SCORE
 from coach.judge import Task
+from coach.llm import Message
+from coach.prompts import clipped
 from coach.retrieval import terms
 
 DATA = Path(__file__).parent / "data"
@@ -50,6 +55,65 @@ def tfidf(answers: list[str], references: list[str]) -> list[float]:
     return [float(x) for x in np.asarray(a.multiply(b).sum(axis=1)).ravel()]
 
 
+def digit(coach: Coach, question: str, reference: str, answer: str) -> float:
+    """The rival that many tools use: the model asked for a digit, its mean over the digits' probabilities."""
+    assert coach.llm is not None
+    asked = (
+        f"Question: {question}\nReference answer: {reference}\nStudent's answer: {clipped(answer)[0]}\n\n"
+        "How good is the student's answer, from 0 (worthless) to 9 (perfect)? Reply with one digit."
+    )
+    [row] = coach.llm.choice_logprobs([(Message("user", asked),)], [str(n) for n in range(10)])
+    weights = np.exp(np.array(row) - max(row))
+    return float((weights * np.arange(10)).sum() / weights.sum())
+
+
+def expected_score(task: Task, labels: dict[str, str], errors: int) -> float:
+    """The score that people's labels give: what the interval should hold."""
+    share = {"covered": 1.0, "partial": 0.5, "missed": 0.0}
+    made = sum(p.weight * share[labels[p.id]] for p in task.points) / sum(p.weight for p in task.points)
+    return min(MAX_SCORE, max(0.0, MAX_SCORE * made - FLAG_PENALTY * errors))
+
+
+def reliability(p: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, str]:
+    """For each tenth of probability: mean probability, share that people call covered, number of verdicts."""
+    bins = np.clip((p * 10).astype(int), 0, 9)
+    return {
+        f"{b / 10:.1f}-{(b + 1) / 10:.1f}": f"{p[bins == b].mean():.2f} {y[bins == b].mean():.2f} {(bins == b).sum()}"
+        for b in range(10)
+        if (bins == b).any()
+    }
+
+
+def worded_feedback(coach: Coach, chosen: list[dict[str, Any]], most: int) -> dict[str, Any]:
+    """How often the model's feedback needed the check, and whether praise or a claim without ground got through."""
+    rng = np.random.default_rng(0)
+    graded = [r for r in chosen if r["kind"] not in ("hostile", "off_topic")]
+    counts: dict[str, int] = defaultdict(int)
+    lines = []
+    for n in rng.permutation(len(graded))[:most]:
+        r = graded[int(n)]
+        entry = coach.entry(r["entry"])
+        card = coach.grade(Task.of_entry(entry, coach.foil(entry)), r["answer"])
+        begin = time.monotonic()
+        counts["feedbacks"] += 1
+        for line in coach.wording.feedback(card, entry.question, threading.Event()):
+            kind, key = line.sentence.kind, line.sentence.rests_on
+            counts["sentences"] += 1
+            counts["by the model"] += line.by_model
+            counts["refused"] += bool(line.refused)
+            counts["praise"] += kind == "made"
+            counts["praise of a point that people call missed"] += kind == "made" and r["labels"][key] == "missed"
+            if line.by_model or line.refused:
+                lines.append({"kind": kind, "point": key, "said": line.sentence.text, "refused": line.refused})
+        follow_up = next_follow_up(entry, card, ())
+        if follow_up:
+            asked = coach.wording.follow_up(follow_up, card, (entry.question,), threading.Event())
+            counts["follow-ups in the model's words"] += asked != follow_up.question
+            lines.append({"kind": "follow-up", "point": follow_up.probes, "said": asked, "refused": ""})
+        counts["seconds"] += round(time.monotonic() - begin)
+    return {"counts": dict(counts), "lines": lines}
+
+
 def in_order(rows: list[tuple[str, int, float]]) -> tuple[float, int]:
     """Share of pairs of one entry with different quality that the score puts right; ties at no quality left out."""
     by_entry: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -72,9 +136,11 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
         chosen = [r for r in chosen if r["entry"] in ids]
     rows: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
     counts: dict[tuple[str, str], int] = defaultdict(int)
+    inside: list[bool] = []
+    widths: list[float] = []
     probabilities: list[tuple[float, int]] = []
     taken: list[float] = []
-    flagged = errors = alarms = clean = hostile_above = hostile = unfounded = feedbacks = 0
+    praised = flagged = errors = alarms = clean = hostile_above = hostile = unfounded = feedbacks = 0
     missing = missing_found = failed = 0
     answers, references = [r["answer"] for r in chosen], [coach.entry(r["entry"]).answer for r in chosen]
     encoder = coach.index.encoder
@@ -96,18 +162,23 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
             ("TF-IDF cosine", like),
             ("MiniLM cosine", float(near)),
             ("reference words", recall(r["answer"], entry.answer)),
+            ("digit", digit(coach, entry.question, entry.answer, r["answer"])),
         ):
             rows[name].append((entry.id, r["quality"], score))
         feedbacks += 1
-        status = {v.key_point.id: v.status for v in card.verdicts}
-        rests = {f.claim for f in card.misconceptions} | set(status)
+        labels = r["labels"]
+        rests = {f.claim for f in card.misconceptions} | set(labels)
         for sentence in feedback(card):
-            praised = sentence.text.startswith("You made") and status.get(sentence.rests_on) == "missed"
-            unfounded += praised or sentence.rests_on not in rests
+            praised += sentence.kind == "made"
+            wrongly = sentence.kind == "made" and labels[sentence.rests_on] == "missed"
+            unfounded += wrongly or sentence.rests_on not in rests
         if r["kind"] == "hostile":
             hostile += 1
             hostile_above += card.score > 2
             continue
+        low, high = card.interval
+        inside.append(low <= expected_score(task, r["labels"], len(r["errors"])) <= high)
+        widths.append(high - low)
         for verdict in card.verdicts:
             label = r["labels"][verdict.key_point.id]
             counts[label, verdict.status] += 1
@@ -142,8 +213,12 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
         "errors_flagged": [flagged, errors],
         "false_alarms": [alarms, clean],
         "hostile_above_2": [hostile_above, hostile],
-        "unfounded_feedback_sentences": [unfounded, feedbacks],
+        "praise_of_missed_points_or_no_source": [unfounded, feedbacks],
+        "praise": praised,
         "expected_calibration_error": round(float(ece), 3),
+        "reliability": reliability(p, y),
+        "interval_holds_score_of_labels": round(float(np.mean(inside)), 3),
+        "interval_width_median": round(float(np.median(widths)), 2),
         "confusion": {f"{a} -> {b}": n for (a, b), n in sorted(counts.items())},
         "not_graded": failed,
         "seconds_median": round(float(np.median(taken)), 2),
@@ -170,6 +245,7 @@ def mohler(coach: Coach, path: Path, limit: int) -> dict[str, Any]:
     scores = {"ours": ours, "MiniLM cosine": near}
     scores["TF-IDF cosine"] = tfidf([r["answer"] for r in rows], [r["reference"] for r in rows])
     scores["reference words"] = [recall(r["answer"], r["reference"]) for r in rows]
+    scores["digit"] = [digit(coach, r["question"], r["reference"], r["answer"]) for r in rows]
     return {"answers": len(rows), "pearson": {k: round(float(pearsonr(people, v)[0]), 3) for k, v in scores.items()}}
 
 
@@ -178,11 +254,17 @@ def main() -> int:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
+    parser.add_argument("--feedback", type=int, default=0, help="answers to word feedback for")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
-    result = mohler(coach, args.mohler, args.limit) if args.mohler else own_answers(coach, args.split, args.limit)
+    if args.mohler:
+        result = mohler(coach, args.mohler, args.limit)
+    elif args.feedback:
+        result = worded_feedback(coach, records(args.split), args.feedback)
+    else:
+        result = own_answers(coach, args.split, args.limit)
     print(json.dumps(result, indent=1))
     return 0
 

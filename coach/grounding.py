@@ -48,8 +48,11 @@ class Grounding:
     llm: LLM | None
     encoder: Encoder
 
-    def check(self, sentences: Sequence[str], sources: Sequence[str]) -> tuple[Support, ...]:
-        """Whether the source sentences carry each sentence, judged in one batch; without a model none is carried."""
+    def check(self, sentences: Sequence[str], sources: Sequence[str], unrelated: str = "") -> tuple[Support, ...]:
+        """Whether the source sentences carry each sentence; without a model none is carried.
+
+        The yes is set against that to `unrelated`, a source that carries none; by default the one least like it.
+        """
         if not sentences or not sources:
             return tuple(Support(sentence, False, "", 0.0, None) for sentence in sentences)
         near = self.encoder.encode(list(sentences)) @ self.encoder.encode(list(sources)).T
@@ -57,7 +60,7 @@ class Grounding:
         for sentence, row in zip(sentences, near, strict=True):
             order = [int(n) for n in (-row).argsort()]
             nearest = " ".join(sources[n] for n in order[:NEAREST])
-            unlike = sources[order[-1]]
+            unlike = unrelated or sources[order[-1]]
             similarity = float(row[order[0]])
             if self.llm is None or similarity < MIN_SIMILARITY or not consistent(sentence, nearest, sources[order[0]]):
                 results.append(Support(sentence, False, sources[order[0]], similarity, None))

@@ -32,6 +32,8 @@ SAME_QUESTION = 0.75  # cosine of a worded follow-up to the curated one
 MAX_GIVEN_AWAY = 0.3  # share of the expected words, beyond those of the curated question, that may be in it
 MAX_ECHO = 0.9  # cosine to a question asked before
 
+UNRELATED = "The interview took place on a Tuesday, and the weather was fine."  # carries no line of feedback
+
 _NUMBERED = re.compile(r"^\s*(\d+)[.):]\s*(.+?)\s*$")
 _LACK = re.compile(
     r"\b(?:missing|left out|leave out|lacks?|lacking|omit\w*|mention\w*|add(?:ing)?|didn't|did not|without|absent|"
@@ -158,7 +160,7 @@ def holds(text: str, sentence: Sentence, card: Scorecard, grounding: Grounding) 
     quoted = [*sources, verdict.evidence] if sentence.kind == "made" else sources
     if not consistent(statement, " ".join(quoted), verdict.key_point.text):
         return False
-    return grounding.check([statement], quoted)[0].supported
+    return grounding.check([statement], quoted, UNRELATED)[0].supported
 
 
 def _others(card: Scorecard, key: str) -> list[str]:
