@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from coach.llm import LLM
 from coach.prompts import YES_NO, support_prompt
 from coach.retrieval import Encoder, terms
+
+if TYPE_CHECKING:
+    from coach.retrieval import Vectors
 
 # Chosen on the development half of `benchmarks/answers.py --check`: no false sentence passed there.
 MIN_SIMILARITY = 0.70  # cosine to the nearest source sentence
@@ -18,13 +22,14 @@ MARGIN = 1.0  # nats of log-odds above those of a source that says nothing of th
 NEAREST = 5  # source sentences that a statement is held against
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|none|off)\b|n't\b", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|none)\b|n't\b", re.IGNORECASE)
+_OFF = re.compile(r"\boff\b", re.IGNORECASE)
 _TEST_TIME = re.compile(r"\b(?:test|evaluation|prediction|inference) time\b", re.IGNORECASE)
 # Pairs that turn a statement round: one side in the sentence and only the other in its source is a contradiction.
 _OPPOSITES = (
     ("increase", "decrease"), ("increase", "reduce"), ("higher", "lower"), ("more", "less"), ("more", "fewer"),
     ("large", "small"), ("train", "inference"), ("train", "test"), ("before", "after"), ("up", "down"),
-    ("first", "last"), ("multiply", "divide"), ("overfit", "underfit"), ("forward", "backward"), ("best", "worst"),
+    ("first", "last"), ("multipl", "divid"), ("overfit", "underfit"), ("forward", "backward"), ("best", "worst"),
     ("bias", "variance"), ("encoder", "decoder"), ("generator", "discriminator"), ("precision", "recall"),
     ("fast", "slow"), ("early", "late"), ("linear", "non-linear"), ("always", "sometimes"), ("all", "some"),
 )  # fmt: skip
@@ -47,6 +52,7 @@ class Grounding:
 
     llm: LLM | None
     encoder: Encoder
+    _known: dict[tuple[str, ...], Vectors] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def check(self, sentences: Sequence[str], sources: Sequence[str], unrelated: str = "") -> tuple[Support, ...]:
         """Whether the source sentences carry each sentence; without a model none is carried.
@@ -55,7 +61,7 @@ class Grounding:
         """
         if not sentences or not sources:
             return tuple(Support(sentence, False, "", 0.0, None) for sentence in sentences)
-        near = self.encoder.encode(list(sentences)) @ self.encoder.encode(list(sources)).T
+        near = self.encoder.encode(list(sentences)) @ self._vectors_of(tuple(sources)).T
         results = []
         for sentence, row in zip(sentences, near, strict=True):
             order = [int(n) for n in (-row).argsort()]
@@ -69,6 +75,12 @@ class Grounding:
             carried = odds - null >= MARGIN and odds > 0
             results.append(Support(sentence, carried, sources[order[0]], similarity, odds - null))
         return tuple(results)
+
+    def _vectors_of(self, sources: tuple[str, ...]) -> Vectors:
+        """The sources' vectors; a reply's sentences are checked one by one against the same sources."""
+        if sources not in self._known:
+            self._known[sources] = self.encoder.encode(sources)
+        return self._known[sources]
 
     def _log_odds(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         assert self.llm is not None
@@ -96,9 +108,7 @@ def consistent(sentence: str, source: str, nearest: str) -> bool:
     strange = [term for term in own if not _held(term, source.lower())]
     if own and len(strange) / len(own) > MAX_STRANGE_TERMS:
         return False
-    if bool(_NEGATION.search(sentence)) and not _NEGATION.search(source):
-        return False
-    if _NEGATION.search(nearest) and not _NEGATION.search(sentence):
+    if any(bool(sign.search(sentence)) != bool(sign.search(nearest)) for sign in (_NEGATION, _OFF)):
         return False
     return not _turned_round(sentence.lower(), source.lower())
 
