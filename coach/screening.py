@@ -35,6 +35,15 @@ _COMMANDS = (
     r"ignor\w* .{0,30}(?:instructions|consignes|instrucciones|anweisungen)",
 )
 _COMMAND = re.compile("|".join(_COMMANDS), re.IGNORECASE | re.MULTILINE)
+# Who explains prompt injection quotes commands, and an LSTM has a forget gate: such sentences command nothing.
+_REPORTED = re.compile(
+    r"\b(?:injection|inject(?:s|ed|ing)?|attack\w*|jailbreak\w*|malicious|adversar\w*|hidden (?:in|inside)|retrieved|"
+    r"user input|web ?pages?|e-?mails?|forget(?:ting)?[- ]gates?)\b",
+    re.IGNORECASE,
+)
+_DEMAND = re.compile(
+    r"\b(?:score|grade|mark|marks|points|covered|10|ten|verdicts?|me|my)\b", re.IGNORECASE
+)  # what a command to the grader is after
 _DONT_KNOW = re.compile(
     r"\b(?:i (?:really |honestly |actually )?(?:don'?t|do not|didn'?t) (?:really |actually )?(?:know|remember|recall|have an? (?:answer|idea|clue))"
     r"|no (?:idea|clue)|not sure what|i have no|can'?t (?:answer|remember|recall|say)|i (?:would )?pass|skip (?:this|it)|never heard)\b",
@@ -82,7 +91,7 @@ def screen(answer: str, question: str) -> Screened:
 
     Raises `GradingError` when the answer is in a language that cannot be graded.
     """
-    if _COMMAND.search(answer):
+    if _commands(answer):
         return Screened((), commands=True)
     _check_language(answer)
     words = [word.lower() for word in _WORD.findall(answer)]
@@ -98,6 +107,17 @@ def screen(answer: str, question: str) -> Screened:
         or (bool(_DONT_KNOW.search(answer)) and len(added) < SHORT_ANSWER_TERMS)
     )
     return Screened(() if states_nothing else pieces)
+
+
+def _commands(answer: str) -> bool:
+    """Whether a text tells the grader what to do, rather than what commands in a prompt are about."""
+    for found in _COMMAND.finditer(answer):
+        begin = max(answer.rfind(end, 0, found.start()) for end in ".!?\n") + 1
+        after = re.search(r"[.!?\n]", answer[found.end() :])
+        sentence = answer[begin : found.end() + (after.start() if after else len(answer))]
+        if not _REPORTED.search(sentence) or _DEMAND.search(sentence):
+            return True
+    return False
 
 
 def _function_share(words: Sequence[str]) -> float:
