@@ -114,6 +114,39 @@ def worded_feedback(coach: Coach, chosen: list[dict[str, Any]], most: int) -> di
     return {"counts": dict(counts), "lines": lines}
 
 
+def fit(coach: Coach) -> dict[str, Any]:
+    """Weights of the verdicts' regression from the development half, and its log loss on entries left out in turn."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss, roc_auc_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    rows: list[tuple[float, ...]] = []
+    made: list[int] = []
+    entries: list[str] = []
+    for r in records("dev"):
+        entry = coach.entry(r["entry"])
+        if r["kind"] == "hostile":
+            continue
+        features = coach.judge().features(Task.of_entry(entry, coach.foil(entry)), r["answer"])
+        for point, row in zip(entry.key_points, features, strict=False):
+            if r["labels"][point.id] != "partial":
+                rows.append(row)
+                made.append(int(r["labels"][point.id] == "covered"))
+                entries.append(entry.id)
+        print(json.dumps({"entry": r["entry"], "kind": r["kind"], "labels": r["labels"], "features": features}))
+    x, y = np.array(rows), np.array(made)
+    model = LogisticRegression(C=10.0)
+    held_out = cross_val_predict(model, x, y, groups=entries, cv=GroupKFold(5), method="predict_proba")[:, 1]
+    model.fit(x, y)
+    return {
+        "verdicts": len(y),
+        "bias": round(float(model.intercept_[0]), 2),
+        "weights": [round(float(w), 2) for w in model.coef_[0]],
+        "log_loss": round(float(log_loss(y, held_out)), 3),
+        "auc": round(float(roc_auc_score(y, held_out)), 3),
+    }
+
+
 def in_order(rows: list[tuple[str, int, float]]) -> tuple[float, int]:
     """Share of pairs of one entry with different quality that the score puts right; ties at no quality left out."""
     by_entry: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -254,6 +287,7 @@ def main() -> int:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
+    parser.add_argument("--fit", action="store_true", help="fit the verdicts' regression on the development half")
     parser.add_argument("--feedback", type=int, default=0, help="answers to word feedback for")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
@@ -261,6 +295,8 @@ def main() -> int:
     coach.wait_ready(model=True)
     if args.mohler:
         result = mohler(coach, args.mohler, args.limit)
+    elif args.fit:
+        result = fit(coach)
     elif args.feedback:
         result = worded_feedback(coach, records(args.split), args.feedback)
     else:

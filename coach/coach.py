@@ -197,12 +197,16 @@ class Coach:
         """What says feedback and follow-ups, in the model's words when it is ready."""
         return Wording(self.llm, self.index.encoder)
 
-    def grade(self, task: Task, answer: str) -> Scorecard:
-        """The scorecard of an answer to any task; raises `GradingError`."""
+    def judge(self) -> Judge:
+        """What grades; raises `GradingError` while there is no language model."""
         judge, why_not = self._judge()
         if judge is None:
             raise GradingError(why_not)
-        return judge.grade(task, answer)
+        return judge
+
+    def grade(self, task: Task, answer: str) -> Scorecard:
+        """The scorecard of an answer to any task; raises `GradingError`."""
+        return self.judge().grade(task, answer)
 
     def hint(self, session: Session) -> tuple[Session, str]:
         """The next step of the hint ladder."""
@@ -251,10 +255,7 @@ class Coach:
 
     def prepare(self, entry: Entry) -> None:
         """Calibrate the judge for an entry now, so that its next grade takes no longer than any other."""
-        judge, why_not = self._judge()
-        if judge is None:
-            raise GradingError(why_not)
-        judge.calibrate(Task.of_entry(entry, self.foil(entry)))
+        self.judge().calibrate(Task.of_entry(entry, self.foil(entry)))
 
     def foil(self, entry: Entry | None) -> str:
         """An answer to another question, which must not make any point of this one."""

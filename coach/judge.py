@@ -1,20 +1,15 @@
 """The calibrated judge: which key points an answer makes, and which false statements.
 
-Three signs are combined: the language model's yes or no for each point, set between what null answers and the entry's
-own answers get; the cosine of the nearest stretch of the answer; and the share of the point's words that occur. The
-combination is a logistic regression fitted on development data; what it is fed is calibrated per entry and model, so
-that it carries over to other models.
+Four signs are combined: the language model's yes or no for each point, and how likely it finds the point as a note of
+what was said, both set between what null answers and the entry's own answers get; the cosine of the nearest stretch of
+the answer; and the share of the point's words that occur. The combination is a logistic regression fitted on
+development data; what it is fed is calibrated per entry and model, so that it carries over to other models.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import math
-import os
 import re
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,12 +17,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
 from coach.errors import GradingError
 from coach.grading import Flag, Scorecard, Status, Verdict
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
-from coach.prompts import YES_NO, claim_prompt, clipped, point_prompt
+from coach.prompts import YES_NO, claim_prompt, clipped, note_prompt, point_prompt
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
 from coach.sentences import split_sentences
@@ -35,12 +31,8 @@ from coach.sentences import split_sentences
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-log = logging.getLogger(__name__)
-
-CALIBRATION_FORMAT = 1  # part of the cache key: raise it when prompts or null answers change
-
 # Logistic regressions fitted on the development half of `benchmarks/grading.py` (112 answers of ten entries).
-POINT_BIAS, POINT_WEIGHTS = -4.29, (3.36, 3.59, 4.17)
+POINT_BIAS, POINT_WEIGHTS = -4.3, (3.0, 2.0, 2.0, 2.5)
 CLAIM_BIAS, CLAIM_WEIGHTS = -6.3, (0.97, 4.43, 2.43, 1.71, 2.41)
 COVERED = 0.6
 PARTIAL = 0.35
@@ -89,32 +81,13 @@ class Task:
         raise GradingError(f"{question!r} is not a follow-up of {entry.id!r}; take one that the coach asked.")
 
 
-@dataclass(frozen=True)
-class Contest:
-    """A verdict that a candidate disputed: the sentence they pointed to, and whether it was found to make the point."""
-
-    question: str
-    point: str
-    sentence: str
-    made: bool
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """For each key point the log-odds of the strongest null answer and of the model answers; the same for claims."""
-
-    null: tuple[float, ...]
-    model: tuple[float, ...]
-    claim_null: tuple[float, ...]
-
-
 class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
     def __init__(self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None) -> None:
         self._llm = llm
         self._encoder = encoder
-        self._cache_dir = cache_dir
+        self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
         self._lock = threading.Lock()
 
@@ -130,69 +103,59 @@ class Judge:
 
     def calibrate(self, task: Task) -> Calibration:
         """What null answers and model answers get for each point of a task; computed once, then kept on disk."""
-        contests = self.contests(task.question)
-        key = self._key(task, contests)
+        contests = self._store.contests(task.question)
+        texts = (task.question, [p.text for p in task.points], task.models, task.foil)
+        key = self._store.key(self._llm.name, *texts, [asdict(contest) for contest in contests])
         with self._lock:
             if key in self._known:
                 return self._known[key]
-            found = self._stored(key)
+            found = self._store.load(key)
             if found is None:
                 found = self._measure(task, contests)
-                self._store(key, found)
+                self._store.save(key, found)
             self._known[key] = found
             return found
 
     def contested(self, task: Task, point: KeyPoint, sentence: str, made: bool) -> None:
         """Keep how a disputed verdict was decided; from the next answer on the point is calibrated with it."""
-        if self._cache_dir is None:
-            return
-        path = self._contests
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(Contest(task.question, point.id, sentence, made))) + "\n")
-
-    def contests(self, question: str) -> tuple[Contest, ...]:
-        """The disputes that were decided about a question's points, oldest first."""
-        if self._cache_dir is None or not self._contests.is_file():
-            return ()
-        found = []
-        for line in self._contests.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                found.append(Contest(**json.loads(line)))
-            except (ValueError, TypeError):
-                log.warning("a damaged line of %s is left out", self._contests)
-        return tuple(contest for contest in found if contest.question == question)
+        self._store.contested(Contest(task.question, point.id, sentence, made))
 
     def _measure(self, task: Task, contests: Sequence[Contest]) -> Calibration:
-        nulls = ("I don't know.", task.question, _GENERIC, task.foil)
-        null = [self._point_odds(task, text) for text in nulls if text]
-        model = [self._point_odds(task, text) for text in task.models]
-        claims = [self._claim_odds(task, text) for text in task.models]
-        lowest = [max(row) for row in zip(*null, strict=True)]
-        highest = [sum(row) / len(row) for row in zip(*model, strict=True)]
+        null = strongest([self._signs(task, text) for text in ("I don't know.", _GENERIC, task.foil) if text])
+        model = mean([self._signs(task, text) for text in task.models])
         for n, point in enumerate(task.points):
             for contest in [c for c in contests if c.point == point.id][-MAX_CONTESTS:]:
-                odds = self._point_odds(replace(task, points=(point,)), contest.sentence)[0]
+                signs = self._signs(replace(task, points=(point,)), contest.sentence)
                 if contest.made:  # people do say it like this: it need not be as plain as the model answer
-                    highest[n] = max(min(highest[n], odds), lowest[n])
+                    model = model.moved(n, signs, min).moved(n, null.only(n), max)
                 else:
-                    lowest[n] = min(max(lowest[n], odds), highest[n])
-        return Calibration(tuple(lowest), tuple(highest), tuple(max(row) for row in zip(*claims, strict=True)))
+                    null = null.moved(n, signs, max).moved(n, model.only(n), min)
+        return Calibration(null, model)
+
+    def features(self, task: Task, answer: str) -> list[tuple[float, ...]]:
+        """What each point's verdict is judged by, none for an answer that states nothing; for the benchmark's fit."""
+        screened = screen(clipped(answer)[0], task.question)
+        if not screened.sentences:
+            return []
+        return self._features(task, screened, self._nearness(_spans(screened), task))
+
+    def _features(self, task: Task, screened: Screened, near: Vectors) -> list[tuple[float, ...]]:
+        """For each point: odds and note between null and model answers, greatest cosine, share of its words said."""
+        placed = self.calibrate(task).placed(self._signs(task, screened.text))
+        said = set(terms(screened.text))
+        return [(*placed[n], float(near[:, n].max()), _share(point, said)) for n, point in enumerate(task.points)]
+
+    def _nearness(self, spans: Sequence[str], task: Task) -> Vectors:
+        """Cosines of stretches of an answer with the key points, shape (spans, points)."""
+        near: Vectors = self._encoder.encode(spans) @ self._encoder.encode([p.text for p in task.points]).T
+        return near
 
     def _verdicts(self, task: Task, screened: Screened) -> tuple[Verdict, ...]:
-        calibration = self.calibrate(task)
-        odds = self._point_odds(task, screened.text)
         spans = _spans(screened)
-        near = self._encoder.encode(spans) @ self._encoder.encode([p.text for p in task.points]).T
-        said = set(terms(screened.text))
+        near = self._nearness(spans, task)
         verdicts = []
-        for n, point in enumerate(task.points):
-            gap = max(calibration.model[n] - calibration.null[n], 1.0)
-            placed = min(max((odds[n] - calibration.null[n]) / gap, -1.5), 1.5)
-            own = set(terms(point.text))
-            recall = len(own & said) / max(1, len(own))
-            likeness = float(near[:, n].max())
-            probability = _logistic(POINT_BIAS, POINT_WEIGHTS, (placed, likeness, recall))
+        for n, (point, features) in enumerate(zip(task.points, self._features(task, screened, near), strict=True)):
+            probability = _logistic(POINT_BIAS, POINT_WEIGHTS, features)
             status = _status(probability)
             evidence = _evidence(screened, near[:, n], spans) if status != "missed" else ""
             if status in ("covered", "partial") and not evidence:
@@ -221,45 +184,17 @@ class Judge:
             best_of.setdefault(flag.evidence, flag)
         return tuple(best_of.values())
 
-    def _point_odds(self, task: Task, answer: str) -> list[float]:
+    def _signs(self, task: Task, answer: str) -> Signs:
         chats = [point_prompt(task.question, answer, point.text) for point in task.points]
-        return [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
+        odds = [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
+        [notes] = self._llm.choice_logprobs([note_prompt(task.question, answer)], [p.text for p in task.points])
+        return Signs(tuple(odds), tuple(notes))
 
     def _claim_odds(self, task: Task, answer: str) -> list[float]:
         if not task.misconceptions:
             return []
         chats = [claim_prompt(task.question, answer, m.claim) for m in task.misconceptions]
         return [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
-
-    @property
-    def _contests(self) -> Path:
-        assert self._cache_dir is not None
-        return self._cache_dir / "calibration" / "contested.jsonl"
-
-    def _key(self, task: Task, contests: Sequence[Contest]) -> str:
-        decided = [asdict(contest) for contest in contests]
-        text = json.dumps([CALIBRATION_FORMAT, self._llm.name, asdict(task), decided], sort_keys=True)
-        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
-
-    def _stored(self, key: str) -> Calibration | None:
-        if self._cache_dir is None:
-            return None
-        path = self._cache_dir / "calibration" / f"{key}.json"
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return Calibration(*(tuple(float(v) for v in values[f]) for f in ("null", "model", "claim_null")))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # not there, or damaged: measured again
-
-    def _store(self, key: str, found: Calibration) -> None:
-        if self._cache_dir is None:
-            return
-        folder = self._cache_dir / "calibration"
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(found), file)
-        os.replace(temporary, folder / f"{key}.json")
 
 
 def _status(probability: float) -> Status:
@@ -268,6 +203,12 @@ def _status(probability: float) -> Status:
     if probability >= PARTIAL + UNSURE:
         return "partial"
     return "unsure" if probability >= PARTIAL - UNSURE else "missed"
+
+
+def _share(point: KeyPoint, said: set[str]) -> float:
+    """The share of a point's words that were said."""
+    own = set(terms(point.text))
+    return len(own & said) / max(1, len(own))
 
 
 def _logistic(bias: float, weights: Sequence[float], features: Sequence[float]) -> float:
