@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from coach.delivery import ARTICULATION, DISFLUENCIES, LENGTH, RATE, SENTENCE, Delivery, Range, delivery, pause_before
+from coach.delivery import (
+    ARTICULATION, DISFLUENCIES, FIRST_WORD, HEDGES_PER_100, LENGTH, LONGEST_PAUSE, RATE, SENTENCE, Delivery, Range,
+    delivery, pause_before,
+)  # fmt: skip
 from coach.grading import Scorecard
 from coach.timeline import timeline, timeline_svg
 from coach.transcript import Transcript
@@ -45,18 +48,21 @@ _RANGES: dict[str, Range] = {
     "Fillers and repeats": DISFLUENCIES,
     "Length": LENGTH,
     "Sentences": SENTENCE,
+    "First word": FIRST_WORD,
+    "Longest pause": LONGEST_PAUSE,
+    "Softening": HEDGES_PER_100,
 }
 
 
 def _rows(figures: Delivery, points: list[tuple[str, float]]) -> list[tuple[str, str, str]]:
     """Name, value and usual range of every figure."""
-    usual = {name: f"usual {r.low:g}–{r.high:g}" for name, r in _RANGES.items()}
+    usual = {name: f"usual {_shown(r)}" for name, r in _RANGES.items()}
     named = ", ".join(dict.fromkeys(f"“{f.text.lower()}”" for f in figures.fillers))
     fillers = f"{len(figures.fillers)}{f': {named}' if named else ''}"
     rows = [
         ("Rate", f"{figures.words_per_minute:.0f} words a minute", usual["Rate"]),
         ("Articulation", f"{figures.articulation_rate:.1f} syllables a second", usual["Articulation"]),
-        ("Fillers", fillers, f"{_a_minute(len(figures.fillers), figures)} a minute"),
+        ("Fillers", f"{fillers}; {_a_minute(len(figures.fillers), figures)} a minute", ""),
         (
             "Fillers and repeats",
             f"{figures.disfluencies_per_100_words:.0f} per 100 words",
@@ -66,18 +72,23 @@ def _rows(figures: Delivery, points: list[tuple[str, float]]) -> list[tuple[str,
         ("Sentences", f"{figures.sentence_length:.0f} words each", usual["Sentences"]),
     ]
     if figures.time_to_first_word is not None:
-        rows.append(("First word", f"after {figures.time_to_first_word:.1f} s", ""))
+        rows.append(("First word", f"after {figures.time_to_first_word:.1f} s", usual["First word"]))
     longest = figures.longest_pause
     if longest is not None:
         before = pause_before(figures.pauses, points)
         where = f"before “{before}”" if before else f"at {longest.start:.0f} s"
-        rows.append(("Longest pause", f"{longest.seconds:.1f} s", where))
+        rows.append(("Longest pause", f"{longest.seconds:.1f} s, {where}", usual["Longest pause"]))
     for name, stretches in (("Said twice", figures.repetitions), ("Begun again", figures.restarts)):
         if stretches:
             rows.append((name, ", ".join(f"“{s.text}”" for s in stretches), ""))
     if figures.hedges:
-        rows.append(("Softening", ", ".join(dict.fromkeys(f"“{h.text.lower()}”" for h in figures.hedges)), ""))
+        named = ", ".join(dict.fromkeys(f"“{h.text}”" for h in figures.hedges))
+        rows.append(("Softening", f"{len(figures.hedges)}: {named}", f"{usual['Softening']} per 100 words"))
     return rows
+
+
+def _shown(usual: Range) -> str:
+    return f"{usual.low:g}–{usual.high:g}" if usual.low else f"up to {usual.high:g}"
 
 
 def _a_minute(count: int, figures: Delivery) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from coach.config import Settings
 from coach.errors import AudioError, CoachError
 from coach.knowledge import Entry
-from coach.transcript import Transcript, Word, doubtful
+from coach.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from coach.speech import Transcriber
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Below even odds that a word was heard right, the candidate is asked; only terms of the question are, since another
-# word seldom decides a point. A rule of thumb, not fitted.
-DOUBTFUL = 0.5
 LONGEST_SENTENCE = 600  # characters that are read aloud in one go
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What was said in a recording, and the terms in it that may have been misheard."""
+    """What was said in a recording, and the words to ask back about before it is graded."""
 
     transcript: Transcript
     doubts: tuple[Word, ...]
+
+
+def _points(entry: Entry) -> tuple[str, ...]:
+    """What verdicts and flags are about."""
+    return (*(point.text for point in entry.key_points), *(wrong.claim for wrong in entry.misconceptions))
 
 
 class Spoken:
@@ -73,9 +75,11 @@ class Spoken:
     def heard(self, path: Path, entry: Entry | None = None) -> Heard:
         """The transcript of a recording, which is then deleted; raises `AudioError` with what to do.
 
-        `entry` is the question being answered: its terms are expected, and asked back where they are in doubt.
+        `entry` is the question being answered: its terms are expected, and doubtful words are asked back where they
+        bear on one of its key points or misconceptions.
         """
         from coach.audio import SAMPLE_RATE, read_audio
+        from coach.doubts import doubts
         from coach.terms import terms_in
 
         try:
@@ -87,7 +91,7 @@ class Spoken:
             transcript = self._opened().transcribe(sound, SAMPLE_RATE, terms)
         if transcript.message:
             raise AudioError(transcript.message)
-        return Heard(transcript, doubtful(transcript, terms, DOUBTFUL))
+        return Heard(transcript, doubts(transcript, _points(entry)) if entry else ())
 
     def prepare(self) -> None:
         """Open the recogniser in the background, as when somebody begins to speak."""

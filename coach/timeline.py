@@ -11,12 +11,13 @@ from coach.delivery import Delivery
 from coach.transcript import Transcript
 
 Kind = Literal["speech", "pause", "filler"]
-WIDTH = 1000  # units of the drawing, which scales to the page
-TOP, BAR = 34, 26  # units: where the bar begins, and how high it is
-MARK_STEP = 16  # units between two rows of key-point numbers
-MARK_NEAR = 24  # units; numbers closer than this go into another row
+# Across, everything is in per cent of the page's width, and down in pixels: text keeps its size on a narrow page.
+BAR = 26  # pixels: how high the bar is
+MARK_STEP = 16  # pixels between two rows of key-point numbers
+MARK_NEAR = 5.0  # per cent; numbers closer than this go into another row (20 pixels on a page 400 wide)
+MARK_ROWS = 3
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60)
-MOST_TICKS = 10
+MOST_TICKS = 8  # eight times four figures fit on a page 400 pixels wide
 
 
 @dataclass(frozen=True)
@@ -74,49 +75,60 @@ def summary(drawn: Timeline) -> str:
     return "; ".join(parts) + "."
 
 
+def mark_rows(places: Sequence[float]) -> list[int]:
+    """The row of each number, given its place in per cent, in order: the lowest one in which it touches no other."""
+    ends: list[float] = []
+    rows: list[int] = []
+    for place in places:
+        free = [i for i, end in enumerate(ends) if place - end >= MARK_NEAR]
+        row = free[0] if free else min(len(ends), MARK_ROWS - 1)
+        ends[row : row + 1] = [place]
+        rows.append(row)
+    return rows
+
+
 def timeline_svg(drawn: Timeline) -> str:
     """The timeline as inline SVG without script, readable on light and dark pages.
 
     Shapes differ as well as colours: speech is a bar, a pause a thin line, a filler a tall narrow block. Text takes the
     colour of the page. Key points are numbered above the bar and listed by name below it.
     """
-    scale = WIDTH / max(drawn.duration, 0.1)
+    scale = 100 / max(drawn.duration, 0.1)
+    rows = mark_rows([mark.time * scale for mark in drawn.marks])
+    top = 8 + MARK_STEP * (max(rows, default=-1) + 1)
     shapes: list[str] = []
     for segment in drawn.segments:
-        x, width = segment.start * scale, max(2.0, (segment.end - segment.start) * scale)
+        x, width = segment.start * scale, max(0.3, (segment.end - segment.start) * scale)
         match segment.kind:
             case "speech":
-                box, look = (TOP + 4, BAR - 8), 'fill="#3b82c4"'
+                box, look = (top + 4, BAR - 8), 'fill="#3b82c4"'
                 tip = f"speech {clock(segment.start)} to {clock(segment.end)}"
             case "pause":
-                box, look = (TOP + BAR // 2 - 1, 3), 'fill="#8a8f98"'
+                box, look = (top + BAR // 2 - 1, 3), 'fill="#8a8f98"'
                 tip = f"pause of {segment.end - segment.start:.1f} s at {clock(segment.start)}"
             case "filler":
-                box, look = (TOP, BAR), 'fill="#d97706"'
+                box, look = (top, BAR), 'fill="#d97706"'
                 tip = f"{segment.label} at {clock(segment.start)}"
         shapes.append(
-            f'<rect x="{x:.1f}" y="{box[0]}" width="{width:.1f}" height="{box[1]}" rx="1.5" {look}>'
+            f'<rect x="{x:.2f}%" y="{box[0]}" width="{width:.2f}%" height="{box[1]}" rx="1.5" {look}>'
             f"<title>{escape(tip)}</title></rect>"
         )
-    rows: list[float] = []
-    for number, mark in enumerate(drawn.marks, start=1):
-        x = min(mark.time * scale, WIDTH - 8.0)
-        row = next((i for i, end in enumerate(rows) if x - end >= MARK_NEAR), len(rows)) % 2
-        rows[row : row + 1] = [x]
-        y = TOP - 6 - row * MARK_STEP
+    for number, (mark, row) in enumerate(zip(drawn.marks, rows, strict=True), start=1):
+        x, y = min(max(mark.time * scale, 1.5), 98.0), top - 6 - row * MARK_STEP
         shapes.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y + 2}" y2="{TOP + BAR}" stroke="currentColor" stroke-width="1.5"/>'
-            f'<text x="{x:.1f}" y="{y}" text-anchor="middle" font-size="13" fill="currentColor">{number}'
-            f"<title>{escape(mark.label)} at {clock(mark.time)}</title></text>"
+            f'<line x1="{x:.2f}%" x2="{x:.2f}%" y1="{top - 4}" y2="{top + BAR}" stroke="currentColor" '
+            f'stroke-width="1.5"/><text x="{x:.2f}%" y="{y}" text-anchor="middle" font-size="13" fill="currentColor">'
+            f"{number}<title>{escape(mark.label)} at {clock(mark.time)}</title></text>"
         )
     step = next((s for s in TICK_SECONDS if drawn.duration / s <= MOST_TICKS), TICK_SECONDS[-1])
     for second in range(0, int(drawn.duration) + 1, step):
-        anchor = "start" if second == 0 else "end" if second * scale > WIDTH - 15 else "middle"
+        x = second * scale
+        anchor = "start" if second == 0 else "end" if x > 96 else "middle"
         shapes.append(
-            f'<text x="{second * scale:.1f}" y="{TOP + BAR + 16}" text-anchor="{anchor}" font-size="12" '
+            f'<text x="{x:.2f}%" y="{top + BAR + 16}" text-anchor="{anchor}" font-size="12" '
             f'fill="currentColor" opacity="0.75">{clock(second)}</text>'
         )
-    height = TOP + BAR + 22
+    height = top + BAR + 22
     listed = "".join(f"<li>{escape(mark.label)} <small>{clock(mark.time)}</small></li>" for mark in drawn.marks)
     key = (
         '<p><small><span style="color:#3b82c4" aria-hidden="true">■</span> speech '
@@ -124,7 +136,7 @@ def timeline_svg(drawn: Timeline) -> str:
         '<span style="color:#d97706" aria-hidden="true">▮</span> filler</small></p>'
     )
     return (
-        f'<figure class="timeline" style="margin:0"><svg role="img" viewBox="0 0 {WIDTH} {height}" width="100%" '
+        f'<figure class="timeline" style="margin:0"><svg role="img" width="100%" height="{height}" '
         f'xmlns="http://www.w3.org/2000/svg" aria-label="{escape(summary(drawn), quote=True)}">{"".join(shapes)}</svg>'
         f"<figcaption>{key}{f'<ol>{listed}</ol>' if listed else ''}</figcaption></figure>"
     )

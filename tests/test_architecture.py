@@ -28,7 +28,7 @@ prompts grounding grading feedback wording screening calibration judge session e
 
 selection resolution answering exercise coach doctor
 
-audio pronunciation transcript terms delivery timeline speech voice spoken
+audio pronunciation transcript terms doubts delivery timeline speech voice spoken
 
 progress report
 

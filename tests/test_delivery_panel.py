@@ -32,7 +32,7 @@ def test_figures_timeline_and_the_pause_before_a_point_are_shown() -> None:
     assert "“um”" in plain
     assert "usual 120–170" in plain
     assert "Tauroza and Allison 1990" in plain
-    assert re.search(r"3\.1 s\s+before “off at inference”", plain)
+    assert re.search(r"3\.1 s, before “off at inference”\s+usual up to 3", plain)
     assert "<svg" in shown
     assert "<units>" not in shown
 

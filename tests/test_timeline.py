@@ -9,7 +9,7 @@ import pytest
 
 from coach.audio import Span
 from coach.delivery import delivery
-from coach.timeline import Timeline, clock, summary, timeline, timeline_svg
+from coach.timeline import Timeline, clock, mark_rows, summary, timeline, timeline_svg
 from coach.transcript import Transcript, Word
 
 
@@ -48,10 +48,22 @@ def test_the_drawing_has_no_script_and_no_fixed_ink(drawn: Timeline) -> None:
 
 
 def test_bars_lie_where_the_sound_is(drawn: Timeline) -> None:
-    first = re.search(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', timeline_svg(drawn))
+    first = re.search(r'<rect x="([\d.]+)%" y="\d+" width="([\d.]+)%"', timeline_svg(drawn))
     assert first
-    assert float(first.group(1)) == pytest.approx(125)
-    assert float(first.group(2)) == pytest.approx(175)
+    assert float(first.group(1)) == pytest.approx(12.5)
+    assert float(first.group(2)) == pytest.approx(17.5)
+
+
+def test_text_keeps_its_size_on_a_narrow_page(drawn: Timeline) -> None:
+    picture = ElementTree.fromstring(timeline_svg(drawn))[0]
+    assert "viewBox" not in picture.attrib
+    sizes = [float(text.attrib["font-size"]) for text in picture.iter() if text.tag.endswith("text")]
+    assert min(sizes) >= 12
+
+
+def test_numbers_that_would_touch_stand_in_different_rows() -> None:
+    assert mark_rows([10, 12, 14, 40, 46]) == [0, 1, 2, 0, 0]
+    assert mark_rows([]) == []
 
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0, 300.0])
