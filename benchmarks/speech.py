@@ -40,6 +40,7 @@ from coach.config import BUILT_IN_KNOWLEDGE, settings_from
 from coach.delivery import Delivery, delivery, is_filler
 from coach.speech import Whisper, load_transcriber
 from coach.terms import folded, terms_in
+from coach.voice import spoken_text, wave_bytes
 
 DATA = Path(__file__).parent / "data" / "speech.jsonl"
 MARK = re.compile(r"\[([^\]]+)\]")
@@ -103,6 +104,17 @@ def speak(voice: str, text: str) -> Samples:
     return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
 
 
+def changed(samples: Samples, effect: str) -> Samples:
+    """Samples after an effect of sox that keeps the length, such as "pitch 200" or "reverb 30"."""
+    if not effect:
+        return samples
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.wav", Path(folder) / "after.wav"
+        before.write_bytes(wave_bytes(samples, SAMPLE_RATE))
+        subprocess.run(["sox", str(before), str(after), *effect.split()], check=True, capture_output=True, timeout=60)
+        return wave_samples(after)
+
+
 def noise(kind: str, length: int, seed: int) -> Samples:
     """White or pink noise with an effective value of one."""
     rng = np.random.default_rng(seed)
@@ -114,8 +126,8 @@ def noise(kind: str, length: int, seed: int) -> Samples:
     return (white / np.sqrt(np.mean(white**2))).astype(np.float32)
 
 
-def build(row: dict[str, str], seed: int) -> Recording:
-    """The recording of one line of the data file."""
+def build(row: dict[str, str], seed: int, as_written: bool = False) -> Recording:
+    """The recording of one line of the data file, short forms said as people say them unless `as_written`."""
     rng = np.random.default_rng(seed)
     parts: list[Samples] = [np.zeros(int(rng.uniform(0.3, 1.2) * SAMPLE_RATE), dtype=np.float32)]
     position = len(parts[0])
@@ -134,7 +146,7 @@ def build(row: dict[str, str], seed: int) -> Recording:
 
     for index, piece in enumerate(MARK.split(row["text"])):
         if index % 2 == 0 and piece.strip(" .,"):
-            samples = speak(row["voice"], piece.strip())
+            samples = speak(row["voice"], piece.strip() if as_written else spoken_text(piece))
             level = level or float(np.sqrt(np.mean(samples**2)))
             add(samples * (0.08 / level))
             words += piece.split()
@@ -156,6 +168,7 @@ def build(row: dict[str, str], seed: int) -> Recording:
     gap(float(rng.uniform(0.3, 1.0)))
     samples = np.concatenate(parts)
     pauses = tuple(silences(samples, speech, 1.0))
+    samples = changed(samples, row.get("effect", ""))
     if row["noise"]:
         kind, ratio = row["noise"].split()
         samples = samples + 0.08 * 10 ** (-float(ratio) / 20) * noise(kind, len(samples), seed)
@@ -176,11 +189,11 @@ def silences(clean: Samples, within: Span, least: float) -> Iterator[Span]:
         yield Span(float(loud[i]) / SAMPLE_RATE, float(loud[i + 1]) / SAMPLE_RATE)
 
 
-def recordings(split: str, only: str = "") -> Iterator[Recording]:
+def recordings(split: str, only: str = "", as_written: bool = False) -> Iterator[Recording]:
     for number, line in enumerate(DATA.read_text(encoding="utf-8").splitlines()):
         row = json.loads(line)
         if row["split"] == split and only in f"{row['id']} {row['voice']} {row['noise']}" and available(row["voice"]):
-            yield build(row, number)
+            yield build(row, number, as_written)
 
 
 def left_out(split: str) -> int:
@@ -291,7 +304,7 @@ def figures(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def measure(args: argparse.Namespace, whisper: Whisper) -> dict[str, object]:
     rows: list[tuple[Recording, dict[str, float]]] = []
     seconds = busy = 0.0
-    for recording in recordings(args.split, args.only):
+    for recording in recordings(args.split, args.only, args.as_written):
         terms = entry_terms(recording.entry) if args.terms == "entry" else ()
         start = time.perf_counter()
         if args.terms == "plain":
@@ -423,6 +436,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--terms", choices=("entry", "general", "plain"), default="entry")
     parser.add_argument("--only", default="", help="only recordings whose id, voice or noise holds this")
+    parser.add_argument("--as-written", action="store_true", help="leave short forms such as GRU to each voice's rules")
     parser.add_argument("--hostile", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--show", action="store_true", help="print every text beside the truth")

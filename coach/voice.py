@@ -26,10 +26,12 @@ SENTENCE_SILENCE = 0.25  # seconds after each sentence, so that sentences played
 RESPELT = {
     "ReLU": "ray loo", "GELU": "gay loo", "SwiGLU": "swig loo", "GAN": "gann", "GANs": "ganns", "WGAN": "W gann",
     "LoRA": "lora", "tanh": "tan H", "XGBoost": "X G boost", "AdamW": "Adam W", "RMSprop": "R M S prop",
-    "ViT": "V I T", "IoU": "I O U", "U-Net": "you net", "ResNet": "rez net", "ImageNet": "image net",
-    "AlexNet": "alex net", "DenseNet": "dense net", "PyTorch": "pie torch", "CUDA": "cooda", "FAISS": "fice",
-    "mAP": "mean average precision", "BLEU": "blue", "ROUGE": "rouge", "Word2vec": "word to veck", "NaN": "nan",
-    "argmax": "arg max", "softmax": "soft max", "minimax": "mini max",
+    "AdaGrad": "adda grad", "Adagrad": "adda grad", "ViT": "V I T", "IoU": "I O U", "U-Net": "you net",
+    "GRU": "G R U", "GRUs": "G R U's", "XOR": "X or", "AUC": "A U C", "MAE": "M A E", "VAE": "V A E",
+    "VAEs": "V A E's", "LeNet": "luh net", "RoBERTa": "roberta", "stochastic": "stokastic", "Stochastic": "Stokastic",
+    "ResNet": "rez net", "ImageNet": "image net", "AlexNet": "alex net", "DenseNet": "dense net",
+    "PyTorch": "pie torch", "CUDA": "cooda", "FAISS": "fice", "mAP": "M A P", "BLEU": "blue", "ROUGE": "rouge",
+    "Word2vec": "word to veck", "NaN": "nan", "argmax": "arg max", "softmax": "soft max", "minimax": "mini max",
 }  # fmt: skip
 SIGNS = {
     "×": " by ", "·": " times ", "=": " equals ", "≈": " is about ", "≠": " is not ", "≤": " at most ",
@@ -65,6 +67,7 @@ def spoken_text(text: str) -> str:
         plain = plain.replace(sign, word)
     for written, said in RESPELT.items():
         plain = re.sub(rf"(?<![\w-]){re.escape(written)}(?![\w])", said, plain)
+    plain = re.sub(r"(?<=[A-Za-z])(?=\d)", " ", plain)
     plain = re.sub(r"\d[\d,]*\d(?:\.\d+)?|\d+(?:\.\d+)?", lambda match: said_number(match.group()), plain)
     plain = re.sub(r"\s+([,.;:?!])", r"\1", plain)
     return re.sub(r"\s+", " ", plain).strip()
