@@ -5,9 +5,19 @@ from __future__ import annotations
 from html import escape
 
 from coach.delivery import (
-    ARTICULATION, DISFLUENCIES, FIRST_WORD, HEDGES_PER_100, LENGTH, LONGEST_PAUSE, RATE, SENTENCE, Delivery, Range,
-    delivery, pause_before,
-)  # fmt: skip
+    ARTICULATION,
+    DISFLUENCIES,
+    FIRST_WORD,
+    HEDGES_PER_100,
+    LENGTH,
+    LONGEST_PAUSE,
+    RATE,
+    SENTENCE,
+    Delivery,
+    Range,
+    delivery,
+    pause_before,
+)
 from coach.grading import Scorecard
 from coach.timeline import timeline, timeline_svg
 from coach.transcript import Transcript

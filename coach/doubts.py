@@ -41,22 +41,23 @@ def doubts(transcript: Transcript, points: Sequence[str], below: float = DOUBTFU
     about = [(stems(point), SoundIndex(tuple(sounds(word) for word in sorted(stems(point))))) for point in points]
     for sentence in _sentences(transcript.words):
         said = stems(" ".join(word.text for word in sentence))
-        for word in sentence:
-            if word.probability >= below:
-                continue
-            own = stems(word.text)
-            for wanted, index in about:
-                rest = len(wanted & (said - own))
-                if own & wanted and rest >= LEAST_SHARED - 1:
-                    found.add(word)
-                elif rest >= LEAST_SHARED and (
-                    bare(word.text) in TURNS_ROUND
-                    or _NUMBER.search(word.text)
-                    or (own and index.distances(sounds(bare(word.text))).min() <= SOUNDS_LIKE)
-                ):
-                    found.add(word)
+        unsure = [word for word in sentence if word.probability < below]
+        found.update(word for word in unsure if any(_bears(word, said, *point) for point in about))
     least = sorted(found, key=lambda word: word.probability)[:MOST_ASKED]
     return tuple(sorted(least, key=lambda word: word.start))
+
+
+def _bears(word: Word, said: set[str], wanted: set[str], index: SoundIndex) -> bool:
+    """Whether another word in this place would change what a sentence (its stems `said`) says about a point."""
+    own = stems(word.text)
+    shared = len(wanted & (said - own))
+    if own & wanted:
+        return shared >= LEAST_SHARED - 1
+    if shared < LEAST_SHARED:
+        return False
+    if bare(word.text) in TURNS_ROUND or _NUMBER.search(word.text):
+        return True
+    return bool(own) and float(index.distances(sounds(bare(word.text))).min()) <= SOUNDS_LIKE
 
 
 def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
