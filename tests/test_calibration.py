@@ -1,0 +1,78 @@
+"""Signs are set between null and model answers; what was measured and disputed outlives the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coach.calibration import FARTHEST, Calibration, CalibrationStore, Contest, Signs, mean, strongest
+
+NULL = Signs((-2.0, 0.0), (-40.0, -30.0))
+MODEL = Signs((2.0, 0.5), (-20.0, -29.0))
+FOUND = Calibration(NULL, MODEL)
+
+
+def test_null_answers_lie_at_nought_and_model_answers_at_one() -> None:
+    assert FOUND.placed(NULL) == [(0.0, 0.0), (0.0, 0.0)]
+    assert FOUND.placed(MODEL)[0] == (1.0, 1.0)
+
+
+def test_a_small_span_is_not_blown_up() -> None:
+    assert FOUND.placed(MODEL)[1] == (0.5, 0.5)  # spans of 0.5 and 1 nats count as 1 and 2
+
+
+def test_a_sign_far_beyond_is_cut_off() -> None:
+    assert FOUND.placed(Signs((99.0, -99.0), (0.0, -99.0)))[0] == (FARTHEST, FARTHEST)
+    assert FOUND.placed(Signs((99.0, -99.0), (0.0, -99.0)))[1] == (-FARTHEST, -FARTHEST)
+
+
+def test_several_answers_are_joined_point_by_point() -> None:
+    assert strongest([NULL, MODEL]) == Signs((2.0, 0.5), (-20.0, -29.0))
+    assert mean([NULL, MODEL]) == Signs((0.0, 0.25), (-30.0, -29.5))
+
+
+def test_one_point_can_be_moved_alone() -> None:
+    moved = NULL.moved(1, MODEL.only(1), max)
+    assert moved == Signs((-2.0, 0.5), (-40.0, -29.0))
+
+
+def test_a_calibration_is_kept_by_its_key(tmp_path: Path) -> None:
+    key = CalibrationStore.key("model", "question")
+    assert key != CalibrationStore.key("other model", "question")
+    CalibrationStore(tmp_path).save(key, FOUND)
+    assert CalibrationStore(tmp_path).load(key) == FOUND
+    assert CalibrationStore(tmp_path).load("0" * 32) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"null": {"odds": [1]}}', '{"null": 3, "model": 4}', "\x00"])
+def test_a_damaged_calibration_is_measured_again(tmp_path: Path, content: str) -> None:
+    store = CalibrationStore(tmp_path)
+    store.save("key", FOUND)
+    (tmp_path / "calibration" / "key.json").write_text(content, encoding="utf-8")
+    assert store.load("key") is None
+
+
+def test_contests_are_kept_by_question_in_order(tmp_path: Path) -> None:
+    store = CalibrationStore(tmp_path)
+    first, second = Contest("q", "p", "said ü", True), Contest("q", "p", "said that", False)
+    for contest in (first, Contest("another", "p", "x", True), second):
+        store.contested(contest)
+    assert CalibrationStore(tmp_path).contests("q") == (first, second)
+
+
+def test_a_damaged_line_loses_no_other_contest(tmp_path: Path) -> None:
+    store = CalibrationStore(tmp_path)
+    store.contested(Contest("q", "p", "a", True))
+    with (tmp_path / "calibration" / "contested.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"half": \n{"question": 1}\n')
+    store.contested(Contest("q", "p", "b", False))
+    assert [contest.sentence for contest in store.contests("q")] == ["a", "b"]
+
+
+def test_without_a_folder_nothing_is_kept() -> None:
+    store = CalibrationStore(None)
+    store.save("key", FOUND)
+    store.contested(Contest("q", "p", "a", True))
+    assert store.load("key") is None
+    assert store.contests("q") == ()
