@@ -106,7 +106,7 @@ class Delivery:
         return advice(self)
 
     def record(self) -> dict[str, Any]:
-        """The figures as JSON values, rounded to what the measurement is good for."""
+        """The figures that the command line prints, as JSON values rounded to what the measurement is good for."""
         return {
             "duration": round(self.duration, 2),
             "words_per_minute": round(self.words_per_minute, 1),
@@ -115,10 +115,7 @@ class Delivery:
             "fillers": [asdict(f) for f in self.fillers],
             "pauses": [{"start": round(p.start, 2), "end": round(p.end, 2)} for p in self.pauses],
             "repetitions": [asdict(r) for r in self.repetitions],
-            "restarts": [asdict(r) for r in self.restarts],
             "hedges": [asdict(h) for h in self.hedges],
-            "sentence_length": round(self.sentence_length, 1),
-            "disfluencies_per_100_words": round(self.disfluencies_per_100_words, 1),
             "advice": self.advice,
         }
 

@@ -123,7 +123,7 @@ def test_the_record_holds_the_contract_and_plain_values() -> None:
     assert {
         "duration", "words_per_minute", "articulation_rate", "time_to_first_word", "fillers", "pauses", "repetitions",
         "hedges", "advice",
-    } <= set(record)  # fmt: skip
+    } == set(record)  # fmt: skip
     assert record["fillers"] == [{"text": "um", "start": 0.4, "end": pytest.approx(0.7)}]
     assert record["repetitions"][0]["text"] == "the the"
 
