@@ -13,7 +13,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_FORMAT = 2  # part of the cache key: raise it when prompts or null answers change
+CALIBRATION_FORMAT = 3  # part of the cache key: raise it when prompts or null answers change
 
 # Spans between null and model answers below these are noise, so that a weak model's signs are not blown up.
 MIN_ODDS_SPAN = 1.0  # nats
@@ -46,10 +46,14 @@ class Signs:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The signs of the strongest null answer, and the mean of those of the model answers."""
+    """The signs of the strongest null answer, and the mean of those of the model answers.
+
+    `claims` are the log-odds of yes that a model answer gets for each misconception, none of which it states.
+    """
 
     null: Signs
     model: Signs
+    claims: tuple[float, ...] = ()
 
     def placed(self, signs: Signs) -> list[tuple[float, float]]:
         """For each point where odds and notes lie: 0 at the null answers, 1 at the model answers."""
@@ -93,7 +97,8 @@ class CalibrationStore:
             return None
         try:
             values = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
-            return Calibration(_signs(values["null"]), _signs(values["model"]))
+            claims = tuple(float(v) for v in values["claims"])
+            return Calibration(_signs(values["null"]), _signs(values["model"]), claims)
         except (OSError, ValueError, KeyError, TypeError):
             return None  # not there, or damaged: measured again
 

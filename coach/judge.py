@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
 
 # Logistic regressions fitted on the development half of `benchmarks/grading.py` (112 answers of ten entries).
 POINT_BIAS, POINT_WEIGHTS = -4.3, (3.0, 2.0, 2.0, 2.5)
-CLAIM_BIAS, CLAIM_WEIGHTS = -6.3, (0.97, 4.43, 2.43, 1.71, 2.41)
+CLAIM_BIAS, CLAIM_WEIGHTS = -2.43, (1.16, 0.88, 0.17)
 COVERED = 0.6
 PARTIAL = 0.35
 UNSURE = 0.08  # distance from the border of partial within which a verdict is called unsure
-FLAGGED = 0.32  # probability of a claim from which it is flagged: one false alarm in twenty error-free answers
+FLAGGED = 0.30  # probability of a claim from which it is flagged: one false alarm in thirty-three error-free answers
+MAX_CLAIMS = 5  # misconceptions that the model is asked about: those nearest to what was said hold 0.8 of the errors
+CLAIMS_PER_SENTENCE = 2
+LEAD_WEIGHT = 0.5  # of the lead over the correction, beside the cosine with the claim, in choosing them
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
 
@@ -104,7 +108,8 @@ class Judge:
     def calibrate(self, task: Task) -> Calibration:
         """What null answers and model answers get for each point of a task; computed once, then kept on disk."""
         contests = self._store.contests(task.question)
-        texts = (task.question, [p.text for p in task.points], task.models, task.foil)
+        stated = ([p.text for p in task.points], [m.claim for m in task.misconceptions])
+        texts = (task.question, *stated, task.models, task.foil)
         key = self._store.key(self._llm.name, *texts, [asdict(contest) for contest in contests])
         with self._lock:
             if key in self._known:
@@ -130,7 +135,8 @@ class Judge:
                     model = model.moved(n, signs, min).moved(n, null.only(n), max)
                 else:
                     null = null.moved(n, signs, max).moved(n, model.only(n), min)
-        return Calibration(null, model)
+        claims = self._claim_odds(task, task.models[-1], task.misconceptions) if task.models else []
+        return Calibration(null, model, tuple(claims))
 
     def features(self, task: Task, answer: str) -> list[tuple[float, ...]]:
         """What each point's verdict is judged by, none for an answer that states nothing; for the benchmark's fit."""
@@ -163,25 +169,50 @@ class Judge:
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
         return tuple(verdicts)
 
-    def _flags(self, task: Task, screened: Screened) -> tuple[Flag, ...]:
+    def claim_features(self, task: Task, screened: Screened) -> list[tuple[Misconception, str, tuple[float, ...]]]:
+        """The misconceptions nearest to what was said: each with the sentence, and what a flag is judged by.
+
+        That is the log-odds of yes beyond those of the model answer, the cosine of a stretch with the claim, and its
+        lead over that with the correction.
+        """
         if not task.misconceptions:
-            return ()
-        odds = self._claim_odds(task, screened.text)
-        spans = _spans(screened)
+            return []
+        spans, owners = _spans(screened), _owners(screened)
         vectors = self._encoder.encode(spans)
         claims = vectors @ self._encoder.encode([m.claim for m in task.misconceptions]).T
-        truths = vectors @ self._encoder.encode([m.correction for m in task.misconceptions]).T
-        flags = []
-        for n, misconception in enumerate(task.misconceptions):
-            best = int(claims[:, n].argmax())
-            features = (odds[n], *_claim_likeness(spans[best], misconception, claims[best, n], truths[best, n]))
-            probability = _logistic(CLAIM_BIAS, CLAIM_WEIGHTS, features)
-            evidence = _evidence(screened, claims[:, n], spans)
-            if probability >= FLAGGED and evidence:
-                flags.append(Flag(misconception.claim, misconception.correction, evidence, round(probability, 3)))
+        lead = claims - vectors @ self._encoder.encode([m.correction for m in task.misconceptions]).T
+        chosen: dict[int, int] = {}
+        asked = Counter[int]()
+        for flat in (-(claims + LEAD_WEIGHT * lead)).argsort(axis=None):
+            span, claim = divmod(int(flat), len(task.misconceptions))
+            if claim not in chosen and asked[owners[span]] < CLAIMS_PER_SENTENCE:
+                chosen[claim] = span
+                asked[owners[span]] += 1
+            if len(chosen) == MAX_CLAIMS:
+                break
+        picked = [task.misconceptions[n] for n in chosen]
+        odds = self._claim_odds(task, screened.text, picked)
+        usual = self.calibrate(task).claims
+        return [
+            (
+                task.misconceptions[claim],
+                screened.sentences[owners[span]],
+                (said - usual[claim], float(claims[span, claim]), float(lead[span, claim])),
+            )
+            for (claim, span), said in zip(chosen.items(), odds, strict=True)
+        ]
+
+    def _flags(self, task: Task, screened: Screened) -> tuple[Flag, ...]:
         best_of: dict[str, Flag] = {}
-        for flag in sorted(flags, key=lambda f: -f.probability):
-            best_of.setdefault(flag.evidence, flag)
+        for wrong, sentence, features in self.claim_features(task, screened):
+            probability = _logistic(CLAIM_BIAS, CLAIM_WEIGHTS, features)
+            known = best_of.get(sentence)
+            if (
+                probability >= FLAGGED
+                and features[1] >= MIN_EVIDENCE
+                and (not known or known.probability < probability)
+            ):
+                best_of[sentence] = Flag(wrong.claim, wrong.correction, sentence, round(probability, 3))
         return tuple(best_of.values())
 
     def _signs(self, task: Task, answer: str) -> Signs:
@@ -190,10 +221,10 @@ class Judge:
         [notes] = self._llm.choice_logprobs([note_prompt(task.question, answer)], [p.text for p in task.points])
         return Signs(tuple(odds), tuple(notes))
 
-    def _claim_odds(self, task: Task, answer: str) -> list[float]:
-        if not task.misconceptions:
+    def _claim_odds(self, task: Task, answer: str, claims: Sequence[Misconception]) -> list[float]:
+        if not claims:
             return []
-        chats = [claim_prompt(task.question, answer, m.claim) for m in task.misconceptions]
+        chats = [claim_prompt(task.question, answer, wrong.claim) for wrong in claims]
         return [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
 
 
@@ -215,14 +246,26 @@ def _logistic(bias: float, weights: Sequence[float], features: Sequence[float]) 
     return 1.0 / (1.0 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))
 
 
-def _spans(screened: Screened) -> list[str]:
-    """Stretches that may make a point: sentences, pairs of neighbours, and clauses."""
+def _stretches(screened: Screened) -> list[tuple[str, int]]:
+    """What may make a point: sentences, pairs of neighbours, and clauses; each with the place of its sentence.
+
+    The sentences come first, in their order.
+    """
     sentences = list(screened.sentences)
-    spans = sentences + [f"{a} {b}" for a, b in pairwise(sentences)]
-    for sentence in sentences:
+    found = [(sentence, n) for n, sentence in enumerate(sentences)]
+    found += [(f"{a} {b}", n) for n, (a, b) in enumerate(pairwise(sentences))]
+    for n, sentence in enumerate(sentences):
         clauses = [c.strip() for c in _CLAUSE.split(sentence) if len(c.split()) >= 4]
-        spans += clauses if len(clauses) > 1 else []
-    return spans
+        found += [(clause, n) for clause in clauses] if len(clauses) > 1 else []
+    return found
+
+
+def _spans(screened: Screened) -> list[str]:
+    return [text for text, _ in _stretches(screened)]
+
+
+def _owners(screened: Screened) -> list[int]:
+    return [place for _, place in _stretches(screened)]
 
 
 def _evidence(screened: Screened, nearness: Vectors, spans: Sequence[str]) -> str:
@@ -231,16 +274,6 @@ def _evidence(screened: Screened, nearness: Vectors, spans: Sequence[str]) -> st
     best = max(rows, key=lambda n: float(nearness[n]))
     reach = max(float(nearness.max()), float(nearness[best]))
     return screened.sentences[best] if reach >= MIN_EVIDENCE else ""
-
-
-def _claim_likeness(span: str, misconception: Misconception, claim: float, truth: float) -> tuple[float, ...]:
-    """Cosine to the claim, its lead over the correction, share of the claim's words, and of those only it has."""
-    said = set(terms(span))
-    false, true = set(terms(misconception.claim)), set(terms(misconception.correction))
-    lead = len((false - true) & said) / max(1, len(false - true)) - len((true - false) & said) / max(
-        1, len(true - false)
-    )
-    return (float(claim), float(claim - truth), len(false & said) / max(1, len(false)), lead)
 
 
 def sentences_of(answer: str) -> tuple[str, ...]:

@@ -112,7 +112,17 @@ def test_a_lost_dispute_is_remembered_as_a_null_answer(encoder: SentenceEncoder,
     assert judge.grade(task, said).verdicts[0].probability < before
 
 
-def test_a_misconception_is_flagged_with_its_correction_and_the_candidates_words(judge: Judge, entry: Entry) -> None:
+def verbatim(messages: Sequence[Message]) -> float:
+    """Says yes to what stands in the answer word for word."""
+    asked = messages[-1].content
+    stated = asked.rsplit("Statement: " if "Statement: " in asked else "Point: ", 1)[1].splitlines()[0]
+    return 4.0 if asked.count(stated) > 1 else -4.0
+
+
+def test_a_misconception_is_flagged_with_its_correction_and_the_candidates_words(
+    encoder: SentenceEncoder, entry: Entry
+) -> None:
+    judge = Judge(FakeLLM(judge=verbatim), encoder)
     wrong = entry.misconceptions[0]
     answer = f"{entry.key_points[0].text} {wrong.claim}"
     flags = judge.grade(Task.of_entry(entry, FOIL), answer).misconceptions
