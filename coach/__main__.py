@@ -26,6 +26,7 @@ from coach.grading import Scorecard
 from coach.judge import Task
 from coach.knowledge import TOPICS, Entry, load_entries
 from coach.options import add_arguments, settings_of
+from coach.plain_text import readable
 from coach.retrieval import SearchResult
 from coach.session import Session
 
@@ -76,7 +77,7 @@ def _turns(record: dict[str, Any]) -> list[str]:
     turns = record["turns"]
     if not isinstance(turns, list) or not turns or not all(isinstance(t, str) and t.strip() for t in turns):
         raise InputError('"turns" must be a list of texts, none empty; the last one is answered.')
-    return [batch.readable(turn) for turn in turns]
+    return [readable(turn) for turn in turns]
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -131,7 +132,7 @@ def _ask(args: argparse.Namespace, out: TextIO) -> int:
 
 def _asked(args: argparse.Namespace) -> tuple[str, Iterator[str] | None]:
     """The question, or the lines of a batch; looked at before anything is loaded. Raises `InputError`."""
-    text = batch.readable(" ".join(args.question)).strip()
+    text = readable(" ".join(args.question)).strip()
     if bool(text) == bool(args.batch):
         got = "a question and --batch" if text else "neither a question nor --batch FILE"
         raise InputError(f"There is {got}; give one of the two.")
@@ -211,7 +212,7 @@ def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, An
     answer = record.get("answer")
     if not isinstance(answer, str):
         raise InputError('"answer" is missing or not a text; give the candidate\'s answer.')
-    answer = batch.readable(answer)
+    answer = readable(answer)
     entry = None
     if record.get("entry") is not None:
         entry = coach.entry(batch.text_field(record, "entry"))

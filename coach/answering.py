@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from coach.care import REPLY, needs_care
 from coach.errors import CoachError
 from coach.events import Event, Finished, Progress, Refused, Source, SourcesFound, Suggestions, Text
+from coach.greeting import REPLIES, greeting
 from coach.grounding import Grounding
 from coach.knowledge import Entry
 from coach.llm import LLM, FinishReason, GenerationOptions
+from coach.plain_text import readable
 from coach.prompts import addition_prompt, clipped
 from coach.resolution import Resolution, resolve
 from coach.retrieval import Index
@@ -50,6 +52,7 @@ def answer(
     model.
     """
     reply = _Reply(time.monotonic())
+    text = readable(text)
     question, omitted = clipped(text.strip())
     if needs_care(question):
         yield reply.say(REPLY, True)
@@ -59,8 +62,10 @@ def answer(
     if resolution.kind == "acknowledgement":
         yield from _acknowledged(reply, session, text, index)
         return
-    assert resolution.found is not None
-    if not resolution.found.answerable:
+    if resolution.kind == "greeting":
+        yield from _greeted(reply, session, text, index)
+        return
+    if not resolution.answerable:
         yield from _declined(reply, session, text, resolution)
         return
     entries = _answering(question, resolution, index)
@@ -134,11 +139,7 @@ def _names_both(question: str, first: Entry, second: Entry) -> bool:
 
 def _acknowledged(reply: _Reply, session: Session, text: str, index: Index) -> Iterator[Event]:
     """A reply to "ok, thanks": the last sources stay, nothing new is looked up."""
-    last = next((e for e in reversed(session.exchanges) if e.citations), None)
-    if last is None:
-        yield reply.say("Ask me anything about deep learning, or practise a question.", True)
-        yield _finished(reply, session, text, (), (), False, "stop")
-        return
+    last = next(e for e in reversed(session.exchanges) if e.citations)
     entry = index.entry(last.citations[0])
     offers = suggestions(entry, [e.question for e in session.exchanges], index)
     more = "Where would you like to go on?" if offers else "Shall I quiz you on it?"
@@ -148,14 +149,30 @@ def _acknowledged(reply: _Reply, session: Session, text: str, index: Index) -> I
     yield _finished(reply, session, text, last.citations, offers, True, "stop")
 
 
+def _greeted(reply: _Reply, session: Session, text: str, index: Index) -> Iterator[Event]:
+    """A reply to small talk: what the coach does, and topics to begin with; cites nothing."""
+    kind = greeting(text)
+    assert kind is not None
+    yield reply.say(REPLIES[kind], True)
+    step = max(1, len(index.entries) // 3)
+    offers = () if kind == "bye" else tuple(entry.question for entry in index.entries[::step][:3])
+    if offers:
+        yield Suggestions(offers)
+    yield _finished(reply, session, text, (), offers, False, "stop")
+
+
 def _declined(reply: _Reply, session: Session, text: str, resolution: Resolution) -> Iterator[Event]:
     """A kind refusal with the nearest topics; cites nothing."""
     assert resolution.found is not None
     near = [hit.entry for hit in resolution.found.hits[:3]]
     names = ", ".join(entry.title for entry in near[:-1]) + f" or {near[-1].title}" if len(near) > 1 else near[0].title
+    refusal = (
+        "That goes on from something my answers do not cover, so I had better not guess. "
+        if resolution.kind == "lost"
+        else "My answers do not cover that, and I would rather say so than guess. "
+    )
     yield reply.say(
-        "My answers do not cover that, and I would rather say so than guess. "
-        f"The nearest topics I can help with are {names}.",
+        f"{refusal}The nearest topics I can help with are {names}.",
         True,
     )
     offers = tuple(entry.question for entry in near)

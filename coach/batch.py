@@ -8,35 +8,43 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from coach.errors import CoachError, InputError
+from coach.plain_text import readable
 
 
 def text_field(record: dict[str, Any], name: str) -> str:
     """A field that must be a text that is not empty; raises `InputError` otherwise."""
     value = record.get(name)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not readable(value).strip():
         got = "nothing" if name not in record else json.dumps(value)[:80]
         raise InputError(f'"{name}" is {got}; give it a text that is not empty.')
     return readable(value)
 
 
-def readable(text: str) -> str:
-    """A text without lone surrogates, which no encoder and no file takes; each becomes a replacement character."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def run(lines: Iterable[str], work: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The result of `work` for every line, in order; lines that hold only white space are passed over."""
+    """The result of `work` for every line, in order.
+
+    A blank line between others is a bad line, so that the nth result belongs to the nth line; blank lines at the end
+    are passed over.
+    """
+    blank: list[int] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
+            blank.append(number)
             continue
+        for empty in blank:
+            yield _failed(empty, "The line is empty; write one JSON object a line.")
+        blank.clear()
         try:
             yield work(_record(line))
         except CoachError as error:
-            print(f"line {number}: {error}", file=sys.stderr)
-            yield {"error": str(error)}
+            yield _failed(number, str(error))
         except Exception as error:  # noqa: BLE001 - one line must not end the run: the error is reported for it
-            print(f"line {number}: unexpected {error!r}", file=sys.stderr)
-            yield {"error": f"unexpected {type(error).__name__}: {error}"}
+            yield _failed(number, f"unexpected {type(error).__name__}: {error}")
+
+
+def _failed(number: int, message: str) -> dict[str, Any]:
+    print(f"line {number}: {message}", file=sys.stderr)
+    return {"error": message}
 
 
 def _record(line: str) -> dict[str, Any]:

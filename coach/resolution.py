@@ -7,26 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from coach.greeting import greeting
 from coach.retrieval import Index, SearchResult, terms
 from coach.session import Exchange
 
-Kind = Literal["question", "acknowledgement"]
+Kind = Literal["question", "acknowledgement", "greeting", "lost"]
 
 # How much nearer the entry of the last answer is taken to be, for a turn that points back and for any other that
 # names no subject: `benchmarks/retrieval.py` on its development half.
-LEANING_PRIOR = 0.35
-CONTEXT_PRIOR = 0.06
+LEANING_PRIOR = 0.2
+CONTEXT_PRIOR = 0.04
 
 _ACKNOWLEDGEMENT = re.compile(
-    r"(?:(?:ah|oh|yes|yep|yeah|yup|no|nope|ok|okay|k|sure|right|alright|fine|good|great|cool|nice|perfect|thanks?|"
+    r"(?:(?:a+h+|o+h+|yes|yep|yeah|yup|no|nope|ok|okay|k|sure|right|alright|fine|good|great|cool|nice|perfect|brilliant|excellent|thanks?|"
     r"thank you|thx|cheers|ty|got it|gotcha|i see|i understand|understood|makes? sense|that makes sense|that helps|"
-    r"that helped|clear|all clear|interesting|indeed|exactly|correct|please|hm+|mhm|aha|wow|lovely|awesome|"
-    r"that'?s (?:clear|helpful|great|good|fine|right|all)|very|much|a lot|so|now|then|it|really|helpful|"
+    r"that helped|clear|all clear|(?:very )?interesting|indeed|exactly|correct|please|hm+|mhm|aha|wow|lovely|awesome|"
+    r"(?:that'?s|(?:that|it) was) (?:clear|helpful|great|good|fine|right|all|interesting)|"
+    r"very|much|a lot|so|now|then|it|really|helpful|"
     r"i get it|go on|continue|next|done|never ?mind|no worries|will do)[\s,.!?…:;)-]*)+",
     re.IGNORECASE,
 )
 _MAX_ACKNOWLEDGEMENT_WORDS = 8
 _SHORT_TERMS = 7
+_FEW_TERMS = 2
 
 _LEANING_START = re.compile(
     r"\s*(?:and|but|so|or|also|then|because|what about|how about|what if|why|how so|how come|really|when|where|"
@@ -36,16 +39,27 @@ _LEANING_START = re.compile(
     re.IGNORECASE,
 )
 _POINTING = re.compile(
-    r"\b(?:it|its|that|this|they|them|their|these|those|one|ones|former|latter|same|instead|there|both|either|"
-    r"previous|above|earlier|first|second|other|you (?:said|mentioned))\b",
+    r"\b(?:it|its|he|she|him|her|his|that|this|they|them|their|these|those|former|latter|same|instead|there|both|either|"
+    r"previous|above|earlier|first|second|other|(?:the|which|this|that|each|another)(?: \w+)? ones?|"
+    r"you (?:said|mentioned))\b",
     re.IGNORECASE,
 )
 _FIRST = re.compile(
-    r"\b(?:the )?(?:very )?first (?:one|topic|thing|question|answer)\b|\bwhere we (?:started|began)\b", re.I
+    r"\b(?:the )?(?:very )?first (?:one|topic|thing|question|answer)\b|\bwhere we (?:started|began)\b",
+    re.IGNORECASE,
 )
-_PREVIOUS = re.compile(r"\b(?:the )?(?:previous|earlier|former|last|other) (?:one|topic|thing|question|answer)\b", re.I)
-_COMPARING = re.compile(
-    r"\b(?:differ\w*|compare\w*|versus|vs\.?|better than|same as|similar|relate[sd]?|instead of)\b", re.I
+_PREVIOUS = re.compile(
+    r"\b(?:the )?(?:previous|earlier|former|last|other) (?:one|topic|thing|question|answer)\b", re.IGNORECASE
+)
+_TWO = re.compile(
+    r"\b(?:both|(?:the|these|those|of) two|each other|between (?:them|these|those)|"
+    r"which (?:one )?of (?:them|these|those))\b",
+    re.IGNORECASE,
+)
+
+
+_BACK = re.compile(
+    r"\b(?:back to|return(?:ing)? to|come back to|once more(?: the)?|again about|as for the) ", re.IGNORECASE
 )
 
 
@@ -53,13 +67,19 @@ _COMPARING = re.compile(
 class Resolution:
     """What a turn asks: `query` stands on its own, `found` is what was retrieved for it.
 
-    `compared` holds the ids of earlier entries that the turn sets the current subject against.
+    `compared` holds the ids of earlier entries that the turn sets the current subject against. A turn is "lost" when
+    it points back at something that no entry covers.
     """
 
     kind: Kind
     query: str
     found: SearchResult | None
     compared: tuple[str, ...] = ()
+
+    @property
+    def answerable(self) -> bool:
+        """Whether there is something to answer from."""
+        return self.kind == "question" and self.found is not None and self.found.answerable
 
 
 def is_acknowledgement(text: str) -> bool:
@@ -77,25 +97,47 @@ def leans_on_context(text: str) -> bool:
 
 
 def resolve(text: str, exchanges: Sequence[Exchange], index: Index, best: int = 8) -> Resolution:
-    """Resolve a turn against the conversation and look it up; an acknowledgement looks nothing up."""
+    """Resolve a turn against the conversation and look it up; small talk looks nothing up."""
     cited = [exchange for exchange in exchanges if exchange.citations]
-    if is_acknowledgement(text) and exchanges:
+    if cited and is_acknowledgement(text):
         return Resolution("acknowledgement", text, None)
+    leaning = leans_on_context(text)
+    if greeting(text) and not (cited and (_POINTING.search(text) or not re.search(r"\w", text))):
+        return Resolution("greeting", text, None)
+    subject = index.only_named(text)
+    if subject:
+        question = index.entry(subject).question
+        return Resolution("question", question, index.search(question, best))
     if not cited:
         return Resolution("question", text, index.search(text, best))
-    current = cited[-1].citations[0]
     named = index.named(text)
+    last = next(exchange for exchange in reversed(exchanges) if not greeting(exchange.question))
+    if not last.answerable and not named and not _BACK.search(text):
+        return _after_a_refusal(text, leaning, index, best)
+    current = cited[-1].citations[0]
     compared = _compared(text, cited, current)
-    leaning = leans_on_context(text)
+    if _BACK.search(text) and not compared:
+        prior = {exchange.citations[0]: LEANING_PRIOR for exchange in cited if exchange.citations[0] != current}
+        return Resolution("question", text, index.search(text, best, prior))
     if (named and current not in named and not compared) or not (leaning or _is_short(text)):
         return Resolution("question", text, index.search(text, best), compared)
-    if not compared and index.strays(text, current):
-        alone = index.search(text, best)
-        if not alone.answerable:
-            return Resolution("question", text, alone)
     query = f"{index.entry(current).title}: {text}"
-    prior = {current: LEANING_PRIOR if leaning else CONTEXT_PRIOR}
+    near = LEANING_PRIOR if compared or (leaning and _says_little(text)) else CONTEXT_PRIOR
+    prior = dict.fromkeys((current, *compared), near)
     return Resolution("question", query, index.search(query, best, prior, typed=text), compared)
+
+
+def _after_a_refusal(text: str, leaning: bool, index: Index, best: int) -> Resolution:
+    """A turn after one that was declined: what points back points at what is not covered."""
+    found = index.search(text, best)
+    if leaning and (_POINTING.search(text) or not found.answerable):
+        return Resolution("lost", text, found)
+    return Resolution("question", text, found)
+
+
+def _says_little(text: str) -> bool:
+    """Whether a turn that leans on the conversation would say next to nothing without it."""
+    return bool(_POINTING.search(text)) or len(terms(text)) <= _FEW_TERMS
 
 
 def _is_short(text: str) -> bool:
@@ -107,6 +149,6 @@ def _compared(text: str, cited: Sequence[Exchange], current: str) -> tuple[str, 
     subjects = list(dict.fromkeys(exchange.citations[0] for exchange in cited))
     if _FIRST.search(text):
         return tuple(key for key in subjects[:1] if key != current)
-    if _PREVIOUS.search(text) or (_COMPARING.search(text) and re.search(r"\b(?:both|two|each other)\b", text, re.I)):
+    if _PREVIOUS.search(text) or _TWO.search(text):
         return tuple(key for key in reversed(subjects) if key != current)[:1]
     return ()

@@ -275,6 +275,35 @@ def test_a_conversation_goes_on(index: Index, more: tuple[str, str]) -> None:
     assert len(third.session.exchanges) == 3
 
 
+@pytest.mark.parametrize("text", ["hello", "Thanks!", "what can you do?", "", "🎉", "\x00"])
+def test_small_talk_gets_a_kind_reply_and_topics(index: Index, text: str) -> None:
+    last = finished(asked(index, text))
+    assert not last.answerable
+    assert last.citations == ()
+    assert "do not cover" not in last.text
+    assert 2 <= len(last.text.split(". ")) <= 3
+    assert len(last.session.exchanges[-1].suggestions) == 3
+
+
+def test_what_points_at_a_declined_turn_is_declined_kindly(index: Index) -> None:
+    first = finished(asked(index, QUESTION))
+    second = finished(asked(index, "what is xgboost", session=first.session))
+    assert not second.answerable
+    third = finished(asked(index, "and why does that help?", session=second.session))
+    assert not third.answerable
+    assert third.citations == ()
+    assert "goes on from something" in third.text
+    fourth = finished(asked(index, "ok, what about batch norm?", session=third.session))
+    assert fourth.citations == ("batch-normalisation",)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "what is \ud800 dropout?", "\udfff\udfff"])
+def test_lone_surrogates_are_answered_or_declined(index: Index, text: str) -> None:
+    last = finished(asked(index, text))
+    assert last.answerable == ("dropout" in text)
+    assert last.session.exchanges[-1].question.encode("utf-8")
+
+
 def test_suggestions_are_not_what_was_asked(index: Index) -> None:
     session = Session()
     offered: list[str] = []

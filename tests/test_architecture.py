@@ -16,9 +16,9 @@ COACH = ROOT / "coach"
 
 # From the ground up. A new module takes the highest place that its imports allow.
 ORDER = """
-errors config sentences care batch options
+errors config sentences plain_text care greeting batch options
 
-knowledge outside retrieval worked
+knowledge passages vocabulary outside encoder vector_store ranking retrieval worked
 
 llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
 loading
@@ -40,7 +40,11 @@ __main__
 # What each of these may use of the coach: an engine knows no interview, a recogniser no grading.
 ALONE = {
     "knowledge": {"errors", "sentences"},
-    "retrieval": {"errors", "sentences", "knowledge", "outside"},
+    "encoder": {"errors", "plain_text"},
+    "retrieval": {
+        "errors", "sentences", "plain_text", "knowledge", "passages", "vocabulary", "outside", "encoder",
+        "vector_store", "ranking",
+    },
     "llm": {"errors"},
     "weights": {"errors"},
     "transformers_llm": {

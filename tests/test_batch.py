@@ -17,9 +17,16 @@ def echo(record: dict[str, Any]) -> dict[str, Any]:
     return {"got": batch.text_field(record, "question")}
 
 
-def test_results_come_in_order_and_blank_lines_are_passed_over() -> None:
-    lines = ['{"question": "a"}\n', "\n", "  \t\n", '{"question": "b"}\r\n', '{"question": "c"}']
+def test_results_come_in_order() -> None:
+    lines = ['{"question": "a"}\n', '{"question": "b"}\r\n', '{"question": "c"}']
     assert list(batch.run(lines, echo)) == [{"got": "a"}, {"got": "b"}, {"got": "c"}]
+
+
+def test_a_blank_line_keeps_its_place_and_those_at_the_end_give_nothing() -> None:
+    lines = ["\n", '{"question": "a"}\n', "\n", "  \t\n", '{"question": "b"}\r\n', "\n", "  "]
+    found = list(batch.run(lines, echo))
+    assert [result.get("got") for result in found] == [None, "a", None, None, "b"]
+    assert all("empty" in result["error"] for result in found if "error" in result)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,7 @@ def test_results_come_in_order_and_blank_lines_are_passed_over() -> None:
         '{"question": null}',
         '{"question": ["a"]}',
         '{"question": "  "}',
+        '{"question": "\\u0000"}',
         '{"QUESTION": "a"}',
         '{"question": "a", "n": ' + "9" * 5000 + "}",
         "[" * 100_000,
@@ -43,7 +51,7 @@ def test_results_come_in_order_and_blank_lines_are_passed_over() -> None:
         "{'question': 'a'}",
         "NaN",
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_a_bad_line_becomes_an_error_between_good_ones(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     first, error, last = batch.run(['{"question": "a"}', line, '{"question": "b"}'], echo)
@@ -80,14 +88,6 @@ def test_a_result_is_out_before_the_next_line_is_read() -> None:
     results = batch.run(lines(), echo)
     next(results)
     assert seen == []
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("plain é 🎉", "plain é 🎉"), ("\ud800 x", "\ufffd x"), ("\udc00", "\ufffd"), ("\ud83c\udf89", "🎉"), ("", "")],
-)
-def test_lone_surrogates_are_replaced_and_pairs_joined(text: str, expected: str) -> None:
-    assert batch.readable(text) == expected
 
 
 def test_a_question_with_a_lone_surrogate_can_be_written_again() -> None:

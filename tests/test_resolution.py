@@ -11,7 +11,9 @@ from coach.session import Exchange
 
 def talked(*ids: str) -> tuple[Exchange, ...]:
     """A conversation in which each entry was asked about and cited; an empty id is a turn that was declined."""
-    return tuple(Exchange(f"What is {key or 'that'}?", "So it is.", (key,) if key else ()) for key in ids)
+    return tuple(
+        Exchange(f"What is {key or 'that'}?", "So it is.", (key,) if key else (), answerable=bool(key)) for key in ids
+    )
 
 
 def first_of(resolution: Resolution) -> str:
@@ -55,6 +57,11 @@ def test_turns_that_stand_alone(text: str) -> None:
         (("dropout", "lstm"), "which gates does it have?", "lstm"),
         (("dropout", ""), "what is a GAN?", "gan"),
         (("dropout",), "and what about a GAN?", "gan"),
+        (("dropout",), "what about batch norm?", "batch-normalisation"),
+        (("lstm",), "what about GPUs?", "gpu"),
+        (("lstm",), "and transformers?", "transformer"),
+        (("gan", ""), "back to the GAN: how is it trained?", "gan"),
+        (("cnn", "lstm"), "back to convolution: why is the filter shared?", "cnn"),
         (("gan",), "what is dropout and why does it help?", "dropout"),
         ((), "what is dropout?", "dropout"),
     ],
@@ -67,7 +74,32 @@ def test_a_turn_is_looked_up_in_its_conversation(index: Index, before: tuple[str
     assert first_of(resolution) == entry
 
 
-@pytest.mark.parametrize("turn", ["ok thanks", "yes", "I see, makes sense"])
+@pytest.mark.parametrize(
+    "turn",
+    ["and why does that help?", "how long does it take?", "can you give an example of it?", "explain that again"],
+)
+def test_a_turn_that_points_at_what_was_declined_is_lost(index: Index, turn: str) -> None:
+    resolution = resolve(turn, talked("dropout", ""), index)
+    assert resolution.kind == "lost"
+    assert not resolution.answerable
+    assert resolution.found is not None
+
+
+def test_small_talk_after_a_refusal_changes_nothing(index: Index) -> None:
+    hello = Exchange("hello", "Hello!", answerable=False)
+    assert resolve("and why does that help?", (*talked("dropout"), hello), index).answerable
+    assert resolve("and why does that help?", (*talked("dropout", ""), hello), index).kind == "lost"
+
+
+@pytest.mark.parametrize("turn", ["hello", "thanks!", "what can you do?", "", "🎉"])
+def test_small_talk_looks_nothing_up(index: Index, turn: str) -> None:
+    resolution = resolve(turn, (), index)
+    assert resolution.kind == "greeting"
+    assert resolution.found is None
+    assert not resolution.answerable
+
+
+@pytest.mark.parametrize("turn", ["ok thanks", "yes", "I see, makes sense", "Interesting!", "okay that was clear"])
 def test_an_acknowledgement_looks_nothing_up(index: Index, turn: str) -> None:
     resolution = resolve(turn, talked("dropout"), index)
     assert resolution.kind == "acknowledgement"
@@ -93,10 +125,18 @@ def test_earlier_subjects_are_set_against_the_current_one(
 
 
 @pytest.mark.parametrize(
-    "turn", ["a recipe for banana bread, please", "what is xgboost?", "and who won the world cup?"]
+    "turn",
+    [
+        "a recipe for banana bread, please",
+        "what is xgboost?",
+        "what is xgboost",
+        "how do SVMs work",
+        "and what about k-means?",
+        "and who won the world cup?",
+    ],
 )
 def test_a_turn_outside_stays_outside_in_a_conversation(index: Index, turn: str) -> None:
-    resolution = resolve(turn, talked("dropout", "gan"), index)
+    resolution = resolve(turn, talked("dropout", "batch-normalisation"), index)
     assert resolution.found is not None
     assert not resolution.found.answerable
 

@@ -1,8 +1,7 @@
-"""Retrieval on the thirty entries with the real encoder; FAISS against numpy; the cache; hostile queries."""
+"""Retrieval on the thirty entries with the real encoder; FAISS against numpy; own entries; hostile queries."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,64 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from letter_encoder import LetterEncoder
 from numpy.typing import NDArray
 
 from coach.errors import RetrievalError
-from coach.knowledge import Entry, FollowUp, KeyPoint, Misconception
-from coach.retrieval import (
-    ANSWERABLE_PROBABILITY,
-    Index,
-    Passage,
-    SearchResult,
-    SentenceEncoder,
-    passages_of,
-    terms,
-)
-
-COMPLETE = Entry(
-    id="x",
-    question="What is it?",
-    answer="It is one thing. It is another thing.",
-    aliases=("tell me about it",),
-    key_points=(KeyPoint("a", "It is one thing.", 2, "Because of that."), KeyPoint("b", "It is round.")),
-    misconceptions=(Misconception("It is flat.", "It is round."),),
-    follow_ups=(FollowUp("And why?", "a", ("Because.", "It was so.")),),
-)
-
-
-class LetterEncoder:
-    """Counts letters: quick, and different for different texts; remembers how many texts it was given."""
-
-    def __init__(self, name: str = "letters", shift: int = 0) -> None:
-        self.name = name
-        self.encoded = 0
-        self._shift = shift
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        self.encoded += len(texts)
-        counts = np.ones((len(texts), 32), dtype=np.float32)
-        for row, text in enumerate(texts):
-            for letter in text.lower():
-                counts[row, (ord(letter) + self._shift) % 32] += 1
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
-
-
-def test_everything_that_a_question_can_match_becomes_a_passage_once() -> None:
-    found = passages_of(COMPLETE)
-    assert [(p.kind, p.text, p.key) for p in found] == [
-        ("question", "What is it?", ""),
-        ("alias", "tell me about it", ""),
-        ("answer", "It is one thing.", ""),
-        ("answer", "It is another thing.", ""),
-        ("key_point", "It is one thing.", "a"),
-        ("why", "Because of that.", "a"),
-        ("key_point", "It is round.", "b"),
-        ("follow_up", "And why?", "a"),
-        ("expected", "Because.", "a"),
-        ("expected", "It was so.", "a"),
-        ("claim", "It is flat.", ""),
-        ("correction", "It is round.", ""),
-    ]
+from coach.knowledge import Entry
+from coach.passages import Passage
+from coach.ranking import ANSWERABLE_PROBABILITY
+from coach.retrieval import Index, SearchResult, SentenceEncoder
 
 
 def test_vectors_are_unit_vectors_and_stored_as_encoded(index: Index, encoder: SentenceEncoder) -> None:
@@ -75,12 +24,6 @@ def test_vectors_are_unit_vectors_and_stored_as_encoded(index: Index, encoder: S
     stored = index.vectors_of(some)
     assert np.allclose(np.linalg.norm(stored, axis=1), 1.0, atol=1e-4)
     assert np.allclose(stored, encoder.encode([passage.text for passage in some]), atol=2e-3)
-
-
-def test_one_text_alone_and_in_a_batch_gets_the_same_vector(encoder: SentenceEncoder) -> None:
-    texts = ["dropout", "a much longer sentence about the batch normalisation of activations", "x", "y z", "why", "gan"]
-    assert np.allclose(encoder.encode(texts)[0], encoder.encode(texts[:1])[0], atol=1e-4)
-    assert encoder.encode(texts).shape == (6, 384)
 
 
 @pytest.mark.parametrize("query", ["why does dropout help", "kernel and stride", "training accuracy and test accuracy"])
@@ -199,6 +142,53 @@ def test_what_was_typed_decides_whether_a_completed_query_lies_outside(index: In
     assert not index.search("Dropout: a recipe for bread", typed="a recipe for bread").answerable
 
 
+XGBOOST = Entry(
+    id="xgboost",
+    question="What is XGBoost?",
+    answer="XGBoost is a library for gradient boosting. It adds trees one after another, each fitted to the gradient.",
+)
+
+
+def test_an_entry_of_ones_own_on_a_topic_outside_is_answered(
+    index: Index, encoder: SentenceEncoder, cache: Path
+) -> None:
+    query = "what is xgboost"
+    found = Index.build([*index.entries, XGBOOST], encoder, cache).search(query)
+    assert not index.search(query).answerable
+    assert found.hits[0].entry == XGBOOST
+    assert found.answerable
+
+
+def test_an_entry_of_ones_own_opens_no_other_topic(index: Index, encoder: SentenceEncoder, cache: Path) -> None:
+    wider = Index.build([*index.entries, XGBOOST], encoder, cache)
+    for query in ("what is a support vector machine", "how does RLHF work", "a recipe for bread", "what is PCA"):
+        assert not wider.search(query).answerable
+    assert wider.search("what is dropout").hits[0].entry.id == "dropout"
+
+
+@pytest.mark.parametrize("junk", ["\ud800", "\ud800 what is dropout", "a\x00b", "\udfff" * 50])
+def test_lone_surrogates_and_null_bytes_are_searched(index: Index, junk: str) -> None:
+    found = index.search(junk, typed=junk)
+    assert len(found.hits) == 8
+    assert index.named(junk) == (("dropout",) if "dropout" in junk else ())
+    assert index.search(junk).answerable == ("dropout" in junk)
+
+
+def test_one_search_encodes_once(index: Index) -> None:
+    class Counting:
+        name = "counting"
+        calls = 0
+
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            Counting.calls += 1
+            return index.encoder.encode(texts)
+
+    counted = Index.build(index.entries[:1], Counting())
+    Counting.calls = 0
+    counted.search("Dropout: and why? It was a long story. I tried a lot of things first and none of them did help me.")
+    assert Counting.calls == 1
+
+
 def test_searches_side_by_side_give_what_they_give_alone(index: Index) -> None:
     queries = [entry.question for entry in index.entries[:12]]
     alone = [index.search(query) for query in queries]
@@ -208,43 +198,6 @@ def test_searches_side_by_side_give_what_they_give_alone(index: Index) -> None:
         [hit.entry.id for hit in found.hits] for found in alone
     ]
     assert [found.probability for found in together] == pytest.approx([found.probability for found in alone], abs=1e-4)
-
-
-class Remembering:
-    """The real encoder, which knows the vectors of an index's passages already."""
-
-    def __init__(self, encoder: SentenceEncoder, index: Index) -> None:
-        self.name = encoder.name
-        self._encoder = encoder
-        vectors = index.vectors_of(index.passages)
-        self._known = {passage.text: vector for passage, vector in zip(index.passages, vectors, strict=True)}
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            self._known |= dict(zip(new, self._encoder.encode(new), strict=True))
-        return np.stack([self._known[text] for text in texts])
-
-
-def test_an_entry_of_ones_own_on_a_topic_outside_comes_first(index: Index, encoder: SentenceEncoder) -> None:
-    own = Entry(
-        id="gradient-boosting",
-        question="What is gradient boosting, as in XGBoost?",
-        answer="Gradient boosting adds trees one after another. Each tree of XGBoost fits the gradient of the loss.",
-        aliases=("how does xgboost work", "boosted trees", "xgboost explained"),
-    )
-    query = "what is xgboost and how does it build its trees"
-    before = index.search(query)
-    found = Index.build([*index.entries, own], Remembering(encoder, index)).search(query)
-    assert not before.answerable
-    assert found.hits[0].entry == own
-    assert found.probability > 10 * before.probability
-
-
-def test_an_entry_is_named_by_its_title(index: Index) -> None:
-    assert index.named("and what about a GAN?") == ("gan",)
-    assert "dropout" in index.named("Dropout, then?")
-    assert index.named("and why does that help?") == ()
 
 
 def test_an_entry_is_found_by_its_id_or_the_ids_are_named(index: Index) -> None:
@@ -258,15 +211,6 @@ def test_vectors_of_a_passage_that_is_not_indexed(index: Index) -> None:
         index.vectors_of([Passage("dropout", "answer", "It was never said.")])
 
 
-def test_terms_fold_case_plurals_and_spelling() -> None:
-    assert terms("Normalizing the LAYERS") == terms("normalising layer")
-    assert terms("the of and is") == []
-    assert terms("") == []
-    assert terms("batchnorm") == terms("batch normalisation")
-    assert terms("categories and classes") == ["category", "classe"]
-    assert terms("the loss, an analysis") == ["loss", "analysis"]
-
-
 def test_an_index_of_nothing_is_refused() -> None:
     with pytest.raises(RetrievalError, match="at least one"):
         Index.build([], LetterEncoder())
@@ -275,74 +219,3 @@ def test_an_index_of_nothing_is_refused() -> None:
 def test_an_index_of_one_bare_entry_works() -> None:
     index = Index.build([Entry("x", "What?", "Thing.")], LetterEncoder())
     assert [hit.entry.id for hit in index.search("anything at all").hits] == ["x"]
-
-
-@pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder", "empty", "broken"])
-def test_an_encoder_that_cannot_be_loaded(tmp_path: Path, name: str) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text("{", encoding="utf-8")
-    path = name if "/" in name else str(tmp_path / name)
-    with pytest.raises(RetrievalError, match="encoder"):
-        SentenceEncoder.load(path, device="cpu")
-
-
-ENTRIES = (COMPLETE, Entry("y", "What is y?", "Y is last but one."))
-
-
-def rebuilt(entries: Sequence[Entry], encoder: LetterEncoder, cache: Path) -> int:
-    """How many texts were encoded to build the index."""
-    encoder.encoded = 0
-    Index.build(entries, encoder, cache)
-    return encoder.encoded
-
-
-def test_an_unchanged_index_is_taken_from_the_cache(tmp_path: Path) -> None:
-    encoder = LetterEncoder()
-    first = rebuilt(ENTRIES, encoder, tmp_path)
-    assert first > 50
-    assert rebuilt(ENTRIES, encoder, tmp_path) <= 1  # the probe that tells encoders apart
-    fresh = Index.build(ENTRIES, encoder, None)
-    cached = Index.build(ENTRIES, encoder, tmp_path)
-    assert np.array_equal(fresh.vectors_of(fresh.passages), cached.vectors_of(cached.passages))
-
-
-def test_a_changed_entry_or_encoder_rebuilds_the_index(tmp_path: Path) -> None:
-    changed = (COMPLETE, Entry("y", "What is y?", "Y is last."))
-    whole = rebuilt(ENTRIES, LetterEncoder(), tmp_path)
-    for entries, encoder in (
-        (changed, LetterEncoder()),
-        (ENTRIES, LetterEncoder(name="other")),
-        (ENTRIES, LetterEncoder(shift=5)),  # another model under the same name
-        (tuple(reversed(ENTRIES)), LetterEncoder()),
-    ):
-        assert rebuilt(entries, encoder, tmp_path) >= whole - 5
-
-
-def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"not an array at all"])
-def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: bytes) -> None:
-    encoder = LetterEncoder()
-    rebuilt(ENTRIES, encoder, tmp_path)
-    (path,) = files(tmp_path)
-    digest = hashlib.sha256(path.read_bytes()).digest()
-    path.write_bytes(damage)
-    assert rebuilt(ENTRIES, encoder, tmp_path) > 50
-    assert hashlib.sha256(path.read_bytes()).digest() == digest
-
-
-def test_a_cache_cut_short_is_built_again(tmp_path: Path) -> None:
-    encoder = LetterEncoder()
-    rebuilt(ENTRIES, encoder, tmp_path)
-    (path,) = files(tmp_path)
-    path.write_bytes(path.read_bytes()[:-100])
-    assert rebuilt(ENTRIES, encoder, tmp_path) > 50
-
-
-def test_the_cache_does_not_grow_without_end(tmp_path: Path) -> None:
-    for n in range(7):
-        rebuilt((COMPLETE, Entry("y", f"What is {n}?", "It is.")), LetterEncoder(), tmp_path)
-    assert len(files(tmp_path)) <= 5

@@ -1,0 +1,56 @@
+"""Small talk is told from questions."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from coach.greeting import REPLIES, greeting
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("hello", "hello"),
+        ("Hi there!", "hello"),
+        ("good evening, coach", "hello"),
+        ("hey, how are you doing today?", "hello"),
+        ("Thanks!", "thanks"),
+        ("thank you very much", "thanks"),
+        ("ok", "ready"),
+        ("", "ready"),
+        ("🎉🎉", "ready"),
+        ("?", "ready"),
+        ("who are you?", "about"),
+        ("Hi, what can you do for me?", "about"),
+        ("help", "about"),
+        ("are you a robot or a human?", "about"),
+        ("bye, see you later", "bye"),
+        ("My interview is tomorrow and I am so nervous", "nervous"),
+    ],
+)
+def test_small_talk(text: str, kind: str) -> None:
+    assert greeting(text) == kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["what is dropout?", "hello, what is dropout?", "help me understand batch norm", "thanks, and at inference?",
+     "again", "what can a perceptron do?", "who are the main critics of llms", "ok what about GPUs?",
+     "good learning rate?",
+     "I am nervous about the interview, what is a GAN?", "hi " * 100, "what is this layer", "die Antwort"],
+)  # fmt: skip
+def test_questions_are_no_small_talk(text: str) -> None:
+    assert greeting(text) is None
+
+
+def test_a_long_word_takes_no_time() -> None:
+    began = time.process_time()
+    for text in ("hi" * 50_000, "ok" * 55 + "!", "thanks " * 16 + "x", "how are you " * 9 + "z"):
+        greeting(text)
+    assert time.process_time() - began < 1
+
+
+def test_replies_are_short_and_offer_something() -> None:
+    assert all(20 < len(reply) < 320 and reply.endswith(".") for reply in REPLIES.values())
