@@ -38,8 +38,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from coach.audio import SAMPLE_RATE, Samples, Span, resampled
 from coach.config import BUILT_IN_KNOWLEDGE, settings_from
 from coach.delivery import Delivery, delivery, is_filler
+from coach.doubts import doubts
 from coach.speech import Whisper, load_transcriber
-from coach.terms import folded, terms_in
+from coach.terms import VOCABULARY, folded, terms_in
+from coach.transcript import Transcript
 from coach.voice import spoken_text, wave_bytes
 
 DATA = Path(__file__).parent / "data" / "speech.jsonl"
@@ -210,6 +212,15 @@ def entry_terms(entry: str) -> tuple[str, ...]:
     return terms_in([data["question"], data["answer"], data["spoken"], *(k["text"] for k in data["key_points"])])
 
 
+def entry_points(entry: str) -> tuple[str, ...]:
+    """What verdicts and flags of an entry are about; nothing when there is no such entry."""
+    path = BUILT_IN_KNOWLEDGE / f"{entry}.toml"
+    if not path.is_file():
+        return ()
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    return (*(k["text"] for k in data["key_points"]), *(m["claim"] for m in data["misconceptions"]))
+
+
 def plain_words(text: str) -> list[str]:
     """Words for comparison: lower case, hyphens as blanks, "-ise" as "-ize", every filler the same."""
     words = [re.sub(r"[^a-z0-9']", "", word).strip("'") for word in folded(text).split()]
@@ -249,11 +260,14 @@ def scored(recording: Recording, text: str, measured: Delivery | None) -> dict[s
     _, pairs = aligned(truth, heard)
     terms = terms_in([" ".join(recording.words)])
     said, found = counted_terms(terms, truth), counted_terms(terms, heard)
+    known = tuple(dict.fromkeys([*entry_terms(recording.entry), *VOCABULARY]))
+    invented = counted_terms(known, heard) - counted_terms(known, truth)
     counts: dict[str, float] = {
         "words": sum(w != "<filler>" for w in truth),
         "errors": errors,
         "terms": sum(said.values()),
         "terms_right": sum(min(count, found[term]) for term, count in said.items()),
+        "terms_invented": sum(invented.values()),
         "fillers": truth.count("<filler>"),
         "fillers_heard": heard.count("<filler>"),
         "fillers_right": sum(truth[i] == "<filler>" for i, _ in pairs),
@@ -276,6 +290,24 @@ def scored(recording: Recording, text: str, measured: Delivery | None) -> dict[s
     return counts
 
 
+def doubted(recording: Recording, transcript: Transcript) -> dict[str, float]:
+    """Of the words that bear on a key point: how many are wrong, how many are asked back, and how many are both."""
+    truth = plain_words(" ".join(recording.words))
+    parts = [(index, part) for index, word in enumerate(transcript.words) for part in plain_words(word.text)]
+    _, pairs = aligned(truth, [part for _, part in parts])
+    right = {j for _, j in pairs}
+    wrong = {transcript.words[index] for j, (index, _) in enumerate(parts) if j not in right}
+    points = entry_points(recording.entry)
+    bearing = set(doubts(transcript, points, below=2.0, most=len(transcript.words)))
+    asked = set(doubts(transcript, points))
+    return {
+        "bearing_wrong": len(bearing & wrong),
+        "asked": len(asked),
+        "asked_wrong": len(asked & wrong),
+        "answers": bool(points),
+    }
+
+
 def figures(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     """Shares and rates from counts."""
     total = {key: sum(row.get(key, 0) for row in rows) for key in set().union(*rows)}
@@ -287,9 +319,16 @@ def figures(rows: Sequence[dict[str, float]]) -> dict[str, float]:
         "recordings": len(rows),
         "word_error": share("errors", "words"),
         "terms_right": share("terms_right", "terms"),
+        "terms_invented_per_1000_words": round(1000 * total["terms_invented"] / max(1, total["words"]), 1),
         "filler_precision": share("fillers_right", "fillers_heard"),
         "filler_recall": share("fillers_right", "fillers"),
     }
+    if "asked" in total:
+        result |= {
+            "doubts_precision": share("asked_wrong", "asked"),
+            "doubts_recall": share("asked_wrong", "bearing_wrong"),
+            "doubts_an_answer": share("asked", "answers"),
+        }
     if "pauses" in total:
         result |= {
             "pause_precision": share("pauses_right", "pauses_heard"),
@@ -315,7 +354,10 @@ def measure(args: argparse.Namespace, whisper: Whisper) -> dict[str, object]:
             text, measured = transcript.text, delivery(transcript)
         busy += time.perf_counter() - start
         seconds += len(recording.samples) / SAMPLE_RATE
-        rows.append((recording, scored(recording, text, measured)))
+        counts = scored(recording, text, measured)
+        if args.terms != "plain":
+            counts |= doubted(recording, transcript)
+        rows.append((recording, counts))
         if args.show:
             print(
                 recording.id,

@@ -9,6 +9,8 @@ from coach.pronunciation import SoundIndex, sounds
 from coach.terms import FUNCTION_WORDS, folded, terms_in
 from coach.transcript import Transcript, Word, bare, doubtful
 
+# The highest probability under which two in five of the words asked about are wrong; a third of the wrong words that
+# bear on a point are found, with 1.5 questions an answer (dev recordings of benchmarks/speech.py).
 DOUBTFUL = 0.5
 MOST_ASKED = 3  # words asked about at a time, the least sure ones; more would be a chore
 LEAST_SHARED = 2  # content words that a sentence shares with a point from which it is about that point
@@ -31,8 +33,10 @@ def stems(text: str) -> set[str]:
     return {re.sub(r"(?<=\w{3})(?:ing|ed|es|s|e)$", "", word) for word in words if word and word not in _PLAIN}
 
 
-def doubts(transcript: Transcript, points: Sequence[str], below: float = DOUBTFUL) -> tuple[Word, ...]:
-    """At most three words less probable than `below` that would change what a sentence says about one of the points.
+def doubts(
+    transcript: Transcript, points: Sequence[str], below: float = DOUBTFUL, most: int = MOST_ASKED
+) -> tuple[Word, ...]:
+    """The `most` least sure words under `below` that would change what a sentence says about one of the points.
 
     Such a word is a term of a point, or stands in a sentence about a point and is one of that point's words, sounds
     like one that the sentence lacks, turns the sentence round ("not"), or is a number.
@@ -43,7 +47,7 @@ def doubts(transcript: Transcript, points: Sequence[str], below: float = DOUBTFU
         said = stems(" ".join(word.text for word in sentence))
         unsure = [word for word in sentence if word.probability < below]
         found.update(word for word in unsure if any(_bears(word, said, *point) for point in about))
-    least = sorted(found, key=lambda word: word.probability)[:MOST_ASKED]
+    least = sorted(found, key=lambda word: word.probability)[:most]
     return tuple(sorted(least, key=lambda word: word.start))
 
 

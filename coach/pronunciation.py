@@ -200,13 +200,13 @@ class SoundIndex:
         """Weighted edits to each indexed transcription, divided by the longer length: 0 is equal, 1 is foreign."""
         codes = _codes(transcription)
         gaps = _GAP[self._codes]
-        above = np.concatenate([np.zeros((len(gaps), 1)), np.cumsum(gaps, axis=1)], axis=1)
+        # Running sums of gaps: a run of gaps after any place costs their difference, so each row takes one pass.
+        skipped = np.concatenate([np.zeros((len(gaps), 1)), np.cumsum(gaps, axis=1)], axis=1)
+        above = skipped
         for code in codes:
             row = np.empty_like(above)
             row[:, 0] = above[:, 0] + _GAP[code]
-            best = np.minimum(above[:, :-1] + _EXCHANGE[code][self._codes], above[:, 1:] + _GAP[code])
-            for j in range(gaps.shape[1]):
-                row[:, j + 1] = np.minimum(best[:, j], row[:, j] + gaps[:, j])
-            above = row
+            row[:, 1:] = np.minimum(above[:, :-1] + _EXCHANGE[code][self._codes], above[:, 1:] + _GAP[code])
+            above = np.minimum.accumulate(row - skipped, axis=1) + skipped
         edits = above[np.arange(len(gaps)), self.lengths]
         return np.asarray(edits / np.maximum(np.maximum(self.lengths, len(codes)), 1), dtype=np.float64)

@@ -18,7 +18,7 @@ from coach.config import Device, Settings
 from coach.delivery import delivery, is_filler
 from coach.errors import AudioError
 from coach.pronunciation import SoundIndex, sounds, syllables
-from coach.terms import NEAR, Candidate, Lexicon, related_terms
+from coach.terms import NEAR, Candidate, Lexicon, related_terms, widened
 from coach.transcript import Transcript, Word, bare
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Whisper:
         duration = len(samples) / SAMPLE_RATE
         speech = speech_spans(samples)
         heard = [self._hear(window, samples) for window in windows(speech, duration, samples)]
-        parts = [self._words(one, terms) for one in heard]
+        parts = [self._words(one, widened(terms)) for one in heard]
         expected = () if terms else related_terms(" ".join(word.text for part in parts for word in part))
         if expected:
             # Nobody said what it is about, but the first look has: a second one with the terms of that topic.

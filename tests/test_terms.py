@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from coach.terms import VOCABULARY, Lexicon, folded, terms_in
+from coach.terms import VOCABULARY, Lexicon, folded, terms_in, widened
 
 
 def test_the_vocabulary_holds_every_term_once_and_on_one_line() -> None:
@@ -59,10 +59,29 @@ def test_terms_that_are_there_already_are_not_replaced() -> None:
 
 
 def test_a_term_does_not_run_across_punctuation() -> None:
-    assert not [c for c in Lexicon().candidates("the drop, out of it".split()) if c.term == "dropout"]
+    found = Lexicon().candidates("the drop, out of it".split())
+    assert not [c for c in found if c.first < 2 < c.last]
 
 
 def test_the_entry_s_terms_are_expected() -> None:
     lexicon = Lexicon(("inverted dropout", "co-adaptation"))
     assert lexicon.expects("Co-adaptation")
     assert not lexicon.expects("ReLU")
+
+
+def test_an_article_that_ran_together_with_a_short_form_is_taken_apart() -> None:
+    found = Lexicon(("CNN", "LSTM", "ROC")).candidates(["an", "ACNN", "or", "nLSTM", "applies"])
+    assert {candidate.term for candidate in found} >= {"a CNN", "an LSTM"}
+    assert all(Lexicon(("CNN", "LSTM")).expects(term) for term in ("a CNN", "an LSTM", "the CNN"))
+
+
+def test_a_short_form_written_apart_is_put_together() -> None:
+    found = Lexicon().candidates(["say", "XG", "boost", "or"])
+    assert [(c.first, c.last, c.term) for c in found if c.same_letters] == [(1, 3, "XGBoost")]
+
+
+def test_terms_that_are_said_together_with_the_entrys_are_expected_too() -> None:
+    terms = widened(("GAN", "generator", "discriminator", "minimax"))
+    assert terms[:2] == ("GAN", "generator")
+    assert {"VAE", "autoencoder"} <= set(terms)
+    assert widened(()) == ()
