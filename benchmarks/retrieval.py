@@ -214,8 +214,8 @@ def fit(entries: Sequence[Entry], encoder: SentenceEncoder, cache: Path, records
         rows += rows_of(index, records)
     print(f"cross-validated, half of the aliases: {cross_validated(rows)}")
     ranks = fit_ranking(rows)
-    print(f"RANK_WEIGHTS = {tuple(round(float(w), 1) for w in ranks)}")
-    ranking.RANK_WEIGHTS = tuple(float(w) for w in ranks)  # type: ignore[assignment]
+    ranking.RANK_WEIGHTS = tuple(round(float(w), 3) for w in ranks / ranks.sum())  # type: ignore[assignment]
+    print(f"RANK_WEIGHTS = {ranking.RANK_WEIGHTS}")
     rows = [row for part in thinned(entries) for row in rows_of(Index.build(part, encoder, cache), records)]
     bias, weights = fit_answerable(rows)
     print(f"ANSWER_BIAS = {bias:.2f}\nANSWER_WEIGHTS = {tuple(round(float(w), 2) for w in weights)}")
@@ -239,7 +239,13 @@ def main() -> int:
         fit(entries, encoder, settings.cache_dir, development)
         return 0
     results: dict[str, Any] = {}
-    for label, part in (("development", development), ("held back", held_back)):
+    sets = [
+        ("development", development),
+        ("held back, first set", [r for r in held_back if "set" not in r]),
+        ("held back, second set", [r for r in held_back if "set" in r]),
+        ("held back", held_back),
+    ]
+    for label, part in sets:
         results[label] = measure(index, part)
         wrong = results[label].pop("wrong")
         if args.wrong and label == "development":

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 # What `benchmarks/retrieval.py --fit` chose on the development questions: a conditional logit over the entries, and a
 # logistic regression for "answerable".
-RANK_FEATURES = ("asked", "asked, by sentence", "nearest", "terms", "terms, one passage", "probe", "spelling")
-RANK_WEIGHTS = (0.1, 0.094, 0.164, 0.109, 0.082, 0.276, 0.176)
+RANK_FEATURES = ("asked", "nearest", "terms", "terms, one passage", "probe", "spelling")
+RANK_WEIGHTS = (0.178, 0.19, 0.103, 0.103, 0.263, 0.163)
 ANSWER_FEATURES = ("lead", "nearest", "terms", "outside", "spelling")
-ANSWER_BIAS = -10.05
-ANSWER_WEIGHTS = (10.53, 20.34, 7.25, -10.07, 5.7)
+ANSWER_BIAS = -7.58
+ANSWER_WEIGHTS = (18.19, 15.1, 7.92, -11.65, 5.35)
 ANSWERABLE_PROBABILITY = 0.5
 
 # A turn of a conversation strays when its own words lie nearer to a topic outside than this many cosines for one of
@@ -46,11 +46,10 @@ _LETTERS = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True)
 class Look:
-    """A question as vectors: of the whole text, of each sentence of a long one, and of what the user typed."""
+    """A question as vectors: of the whole text, and of what the user typed of it."""
 
     text: str
     whole: Vectors
-    sentences: Vectors
     typed: Vectors
 
 
@@ -86,7 +85,6 @@ class Ranking:
         import numpy as np
 
         asked = self._best_asked(similarity[self._asked])
-        pieces = [asked, *(self._best_asked(self._passages[self._asked] @ vector) for vector in look.sentences)]
         rows = np.split(similarity, self._starts[1:])
         nearest = np.array(
             [
@@ -100,9 +98,8 @@ class Ranking:
         probe = (look.whole @ weights + bias)[: len(self.entries)]
         whole, single = self._terms(look.text)
         spelling = self._best_asked(self._spelling.scores(look.text))
-        by_sentence = np.mean(pieces, axis=0)
         table: Scores = np.stack(
-            [asked, by_sentence, nearest, _scaled(whole), _scaled(single), probe, spelling], axis=1, dtype=np.float64
+            [asked, nearest, _scaled(whole), _scaled(single), probe, spelling], axis=1, dtype=np.float64
         )
         return table
 

@@ -15,7 +15,6 @@ from coach.outside import built_in_ids, outside_passages
 from coach.passages import Passage, passages_of
 from coach.plain_text import readable
 from coach.ranking import Look, Ranking, answerable_probability, entry_scores
-from coach.sentences import split_sentences
 from coach.vector_store import kept_vectors
 from coach.vocabulary import Vocabulary, in_full, terms
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "Hit", "Index", "Passage", "SearchResult", "SentenceEncoder", "passages_of", "terms"]
 
-LONG_QUERY_WORDS = 18  # a longer query is also looked up sentence by sentence
-MOST_SENTENCES = 3
 MOST_CHARACTERS = 4000  # of a query, half from its start and half from its end: an encoder reads no more
 SHOWN_PASSAGES = 6
 
@@ -158,15 +155,8 @@ class Index:
     def _look(self, query: str, typed: str | None) -> Look:
         """A query as vectors, all of them encoded at once."""
         text = self._completed(query)
-        texts = [text]
-        if len(text.split()) > LONG_QUERY_WORDS:
-            sentences = [s for s in split_sentences(text, loose=True) if len(s.split()) >= 4]
-            texts += _first_and_last(sentences)
-        if typed is not None:
-            texts.append(self._completed(typed))
-        vectors = self.encoder.encode(texts)
-        end = len(texts) - (typed is not None)
-        return Look(text, vectors[0], vectors[1:end], vectors[-1] if typed is not None else vectors[0])
+        vectors = self.encoder.encode([text] if typed is None else [text, self._completed(typed)])
+        return Look(text, vectors[0], vectors[-1])
 
     def _completed(self, text: str) -> str:
         """A text cut to a length, with misspelt words put right and abbreviations written out."""
@@ -183,10 +173,3 @@ class Index:
         similarity = np.empty(len(self.passages), dtype=np.float32)
         similarity[order[0]] = scores[0]
         return similarity, order[0].tolist()
-
-
-def _first_and_last(sentences: Sequence[str]) -> list[str]:
-    """A few of a long text's sentences: its start, and its end, where the question mostly stands."""
-    if len(sentences) <= MOST_SENTENCES:
-        return list(sentences)
-    return [*sentences[: MOST_SENTENCES - 2], *sentences[-2:]]

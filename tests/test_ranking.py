@@ -29,7 +29,7 @@ RANKING = Ranking(PASSAGES, VECTORS, OUTSIDE)
 
 
 def look(text: str, vector: np.ndarray, typed: np.ndarray | None = None) -> Look:
-    return Look(text, vector, np.zeros((0, 5), dtype=np.float32), vector if typed is None else typed)
+    return Look(text, vector, vector if typed is None else typed)
 
 
 def test_every_feature_has_a_weight() -> None:
@@ -48,12 +48,6 @@ def test_features_of_a_passage_s_own_text() -> None:
     assert found["spelling"][1] == pytest.approx(1)
     assert found["probe"][1] > found["probe"][0]
     assert entry_scores(table).argmax() == 1
-
-
-def test_a_sentence_of_a_long_question_counts() -> None:
-    long = Look("a boat", VECTORS[0], VECTORS[2:3], VECTORS[0])
-    found = dict(zip(RANK_FEATURES, RANKING.features(long, VECTORS @ VECTORS[0]).T, strict=True))
-    assert found["asked, by sentence"].tolist() == [0.5, 0.5]
 
 
 def test_a_slip_of_the_finger_shares_groups_of_letters() -> None:
