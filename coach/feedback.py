@@ -11,6 +11,9 @@ from coach.knowledge import Entry, FollowUp
 
 MAX_PRAISED = 2
 MAX_MISSING = 2
+# Probability from which a point is praised: on the development half of `benchmarks/grading.py` people call 4 % of
+# these missed, of all covered ones 6 %.
+PRAISED = 0.8
 
 Kind = Literal["made", "wrong", "missing", "near", "next"]
 
@@ -27,7 +30,8 @@ class Sentence:
 def feedback(card: Scorecard) -> tuple[Sentence, ...]:
     """Two to five sentences: what was wrong, what was good, what is missing and why it matters, what to do next."""
     said: list[Sentence] = []
-    made = _by_weight([v for v in card.verdicts if v.status == "covered" and v.evidence])
+    covered = [v for v in card.verdicts if v.status == "covered" and v.evidence]
+    made = sorted((v for v in covered if v.probability >= PRAISED), key=lambda v: -v.probability)
     missing = _by_weight([v for v in card.verdicts if v.status == "missed"])
     partly = _by_weight([v for v in card.verdicts if v.status in ("partial", "unsure") and v.evidence])
     for verdict in made[:MAX_PRAISED]:
@@ -48,8 +52,8 @@ def feedback(card: Scorecard) -> tuple[Sentence, ...]:
         said.append(Sentence("Next time, check that statement before you say it.", card.misconceptions[0].claim))
     elif partly:
         said.append(Sentence("Next time, finish that thought in a full sentence.", partly[0].key_point.id))
-    elif made:
-        said.append(Sentence("Nothing essential is missing; try it aloud, in about a minute.", made[0].key_point.id))
+    elif covered:
+        said.append(Sentence("Nothing essential is missing; try it aloud, in about a minute.", covered[0].key_point.id))
     return tuple(said)
 
 

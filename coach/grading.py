@@ -16,7 +16,7 @@ Status = Literal["covered", "partial", "missed", "unsure"]
 MAX_SCORE = 10.0
 INTERVAL_Z = 1.645  # standard normal quantile of a two-sided 90 % interval
 # A confident error costs this much of the full mark (times its probability), so that it costs more than silence.
-FLAG_PENALTY = 2.5
+FLAG_PENALTY = 4.0
 
 
 @dataclass(frozen=True)

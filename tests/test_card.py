@@ -45,7 +45,7 @@ def test_no_number_is_shown_when_grading_failed() -> None:
     assert 'name="retry"' in shown
 
 
-@pytest.mark.parametrize(("shift", "words"), [(0.0, "as before"), (-0.02, "−"), (0.02, "+")])
+@pytest.mark.parametrize(("shift", "words"), [(0.0, "as before"), (-0.05, "−"), (0.05, "+")])
 def test_the_difference_to_an_earlier_answer_is_shown(shift: float, words: str) -> None:
     shown = card.scorecard(Card(Graded(graded(shift)), "evidence", graded(), "since your last answer"))
     assert words in shown.partition("delta")[2].partition("</p>")[0]

@@ -67,6 +67,7 @@ LINES: list[tuple[bytes, str | None]] = [
     (b'{"question": "what is a recipe for bread"}', ""),
     (b'{"question": "' + "🎉".encode() * 100 + b'"}', ""),
     (b'{"question": "' + b"a" * 100_000 + b'"}', ""),
+    (b"", None),
     (b'{"question": "what is\\nan lstm\\u2028"}\r', "lstm"),
 ]
 
@@ -74,7 +75,7 @@ LINES: list[tuple[bytes, str | None]] = [
 def batch_file(folder: Path) -> Path:
     path = folder / "in.jsonl"
     lines = [line for line, _ in LINES]
-    path.write_bytes(b"\n\n".join(lines))  # blank lines between, and no line end after the last
+    path.write_bytes(b"\n".join(lines))  # no line end after the last
     return path
 
 

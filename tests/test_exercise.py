@@ -162,17 +162,20 @@ def test_the_hint_ladder_goes_from_nudge_to_explanation(coach: Coach) -> None:
 
 def test_a_contest_with_the_right_sentence_is_won_and_kept(index: Index, tmp_path: Path) -> None:
     point = index.entry("dropout").key_points[1]
+    meant = "When you predict, dropout is switched off and nothing gets dropped."
 
     def overlooks(messages: Sequence[Message]) -> float:
-        """Sees the point in its own sentence and in the model answers, but not in the candidate's whole answer."""
+        """Sees the point in the sentence by itself, but not in the candidate's whole answer."""
         asked = messages[-1].content
-        return -4.0 if "trains" in asked else Reader()(messages)
+        if meant in asked:
+            return -4.0 if "trains" in asked else 4.0
+        return Reader()(messages)
 
     coach = Coach.of(index.entries, index, FakeLLM(judge=overlooks), Settings(cache=tmp_path))
-    session, _ = practise(coach, f"I like trains and long walks along the river. {point.text}")
+    session, _ = practise(coach, f"I like trains and long walks along the river. {meant}")
     assert session.exercise is not None
     before = session.exercise.attempts[-1].scorecard
-    events = list(coach.contest(session, point.id, point.text))
+    events = list(coach.contest(session, point.id, meant))
     assert "You are right" in said(events)
     after = cards(events)[-1].scorecard
     assert before is not None

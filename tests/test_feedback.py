@@ -15,6 +15,7 @@ SAID = "half the units are zeroed"
 
 def verdict(key: str, status: Status, weight: int = 2, probability: float = 0.5) -> Verdict:
     evidence = "" if status == "missed" else SAID
+    probability = 0.95 if status == "covered" else probability
     return Verdict(KeyPoint(key, f"Point {key} holds", weight, f"Because of {key}."), status, probability, evidence)
 
 
@@ -26,6 +27,12 @@ def test_points_made_are_praised_and_gaps_named_with_their_reason() -> None:
     assert [(s.kind, s.rests_on) for s in said] == [("made", "a"), ("missing", "b"), ("next", "b")]
     assert said[0].text == "You made this point: Point a holds."
     assert "Because of b." in said[1].text
+
+
+def test_a_point_hardly_covered_is_not_praised() -> None:
+    card = Scorecard((Verdict(KeyPoint("a", "It is so.", 2), "covered", 0.65, SAID),))
+    assert [s.kind for s in feedback(card)] == ["next"]
+    assert "Nothing essential is missing" in feedback(card)[0].text
 
 
 def test_the_heaviest_gap_comes_first() -> None:
@@ -89,7 +96,7 @@ def test_without_a_scorecard_the_first_follow_up_is_next(entries: tuple[Entry, .
 
 
 def test_a_summary_names_score_verdicts_and_errors(entries: tuple[Entry, ...]) -> None:
-    card = Scorecard((verdict("a", "covered", probability=1.0), verdict("b", "missed", probability=0.0)), (FLAG,))
+    card = Scorecard((verdict("a", "covered"), verdict("b", "missed", probability=0.0)), (FLAG,))
     text = summary(dataclasses.replace(entries[0], question="Why?"), card)
     low, high = card.interval
     assert f"{card.score} of 10 ({low} to {high})" in text
