@@ -19,7 +19,7 @@ def graded(shift: float = 0.0) -> Scorecard:
         Verdict(KeyPoint(f"p{n}", f"Point {n} with $a < b$.", n % 3 + 1, "Because."), state, share + shift, "evidence")
         for n, (state, share) in enumerate(STATES)
     )
-    return Scorecard(verdicts, (Flag("claim", "It is $x$.", "I said <b>this</b>", 0.9),))
+    return Scorecard(verdicts, (Flag("claim", "It is $x$.", "I said <b>this</b>", 0.3),))
 
 
 def test_score_interval_states_weights_and_false_statements_are_shown() -> None:
