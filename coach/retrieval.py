@@ -28,7 +28,7 @@ MOST_CHARACTERS = 4000  # of a query, half from its start and half from its end:
 SHOWN_PASSAGES = 6
 
 # Cosine of a topic outside with a passage of a user's own entry from which that entry covers it. At 0.5, 12 of 16 plain
-# questions to a bare entry (XGBoost, PCA, RLHF ...) were answered, at 0.7 9, and none to another topic at either.
+# questions to a bare entry (XGBoost, PCA, RLHF ...) were answered, at 0.7 10, and none to another topic at either.
 COVERED_BY_OWN = 0.5
 
 
