@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
 
+BUILT_IN = Path(__file__).with_name("calibrations.json")  # written by `python benchmarks/calibrate.py`
 CALIBRATION_FORMAT = 3  # part of the cache key: raise it when prompts or null answers change
 
 # Spans between null and model answers below these are noise, so that a weak model's signs are not blown up.
@@ -80,10 +82,14 @@ class Contest:
 
 
 class CalibrationStore:
-    """A folder of calibrations and contests; without a folder nothing is kept."""
+    """A folder of calibrations and contests; without a folder nothing is kept.
 
-    def __init__(self, cache_dir: Path | None) -> None:
+    Those of the built-in entries with the embedded model come along, so that a first grade need not wait for them.
+    """
+
+    def __init__(self, cache_dir: Path | None, built_in: Path = BUILT_IN) -> None:
         self._folder = None if cache_dir is None else cache_dir / "calibration"
+        self._built_in: dict[str, Any] = json.loads(built_in.read_text(encoding="utf-8")) if built_in.is_file() else {}
 
     @staticmethod
     def key(*parts: object) -> str:
@@ -93,12 +99,12 @@ class CalibrationStore:
 
     def load(self, key: str) -> Calibration | None:
         """The calibration of this key, or None when there is none that can be read."""
+        if key in self._built_in:
+            return _calibration(self._built_in[key])
         if self._folder is None:
             return None
         try:
-            values = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
-            claims = tuple(float(v) for v in values["claims"])
-            return Calibration(_signs(values["null"]), _signs(values["model"]), claims)
+            return _calibration(json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None  # not there, or damaged: measured again
 
@@ -136,6 +142,11 @@ class CalibrationStore:
     @staticmethod
     def _contests(folder: Path) -> Path:
         return folder / "contested.jsonl"
+
+
+def _calibration(values: dict[str, Any]) -> Calibration:
+    claims = tuple(float(v) for v in values["claims"])
+    return Calibration(_signs(values["null"]), _signs(values["model"]), claims)
 
 
 def _signs(values: dict[str, Sequence[float]]) -> Signs:

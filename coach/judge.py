@@ -109,9 +109,7 @@ class Judge:
     def calibrate(self, task: Task) -> Calibration:
         """What null answers and model answers get for each point of a task; computed once, then kept on disk."""
         contests = self._store.contests(task.question)
-        stated = ([p.text for p in task.points], [m.claim for m in task.misconceptions])
-        texts = (task.question, *stated, task.models, task.foil)
-        key = self._store.key(self._llm.name, *texts, [asdict(contest) for contest in contests])
+        key = calibration_key(self._llm.name, task, contests)
         with self._lock:
             if key in self._known:
                 return self._known[key]
@@ -227,6 +225,13 @@ class Judge:
             return []
         chats = [claim_prompt(task.question, answer, wrong.claim) for wrong in claims]
         return [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
+
+
+def calibration_key(model: str, task: Task, contests: Sequence[Contest] = ()) -> str:
+    """Under what a task's calibration is kept: it changes with all that is asked, and of whom."""
+    stated = ([p.text for p in task.points], [m.claim for m in task.misconceptions])
+    texts = (task.question, *stated, task.models, task.foil)
+    return CalibrationStore.key(model, *texts, [asdict(contest) for contest in contests])
 
 
 def _status(probability: float) -> Status:

@@ -240,7 +240,7 @@ class TransformersLLM:
                     f"The memory of {self.device_name} ran out: {error}. Ask with less text, "
                     "lower --context, or choose a smaller model (--model small)."
                 ) from error
-            raise
+            raise ModelError(f"The language model failed while computing: {error}. Ask again.") from error
         finally:
             self._turn.release()
 

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from coach.calibration import FARTHEST, Calibration, CalibrationStore, Contest, Signs, mean, strongest
+from coach.coach import Coach
+from coach.judge import Task, calibration_key
+from coach.retrieval import Index
+from coach.weights import EMBEDDED
 
 NULL = Signs((-2.0, 0.0), (-40.0, -30.0))
 MODEL = Signs((2.0, 0.5), (-20.0, -29.0))
@@ -68,6 +72,18 @@ def test_a_damaged_line_loses_no_other_contest(tmp_path: Path) -> None:
         file.write('{"half": \n{"question": 1}\n')
     store.contested(Contest("q", "p", "b", False))
     assert [contest.sentence for contest in store.contests("q")] == ["a", "b"]
+
+
+def test_the_built_in_entries_need_no_measuring_with_the_embedded_model(index: Index) -> None:
+    """Fails when an entry or a prompt has changed: run `python benchmarks/calibrate.py`."""
+    coach = Coach.of(index.entries, index, None)
+    store = CalibrationStore(None)
+    for entry in index.entries:
+        task = Task.of_entry(entry, coach.foil(entry))
+        found = store.load(calibration_key(EMBEDDED["default"].title, task))
+        assert found is not None, f"{entry.id}: run `python benchmarks/calibrate.py`"
+        assert len(found.null.odds) == len(found.model.notes) == len(entry.key_points)
+        assert len(found.claims) == len(entry.misconceptions)
 
 
 def test_without_a_folder_nothing_is_kept() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -269,3 +270,34 @@ class TestChoices:
         with pytest.raises(ModelError, match="stopped"):
             llm.choice_logprobs([CHAT], ("yes",), stop=stop)
         assert not llm._turn.locked()
+
+
+class Wrapped:
+    """A model whose computation goes through `forward`, as a broken one would be handed to the engine."""
+
+    def __init__(self, model: Any, forward: Any) -> None:
+        self.config, self.device, self.dtype = model.config, model.device, model.dtype
+        self.forward = forward
+
+    def __call__(self, **inputs: Any) -> Any:
+        return self.forward(**inputs)
+
+
+class TestFailures:
+    def test_what_the_model_raises_becomes_an_error_of_the_coach(self, llm: Any) -> None:
+        def forward(past_key_values: Any = None, **_: Any) -> Any:
+            raise RuntimeError("a kernel is missing")
+
+        loaded = replace(llm._loaded, model=Wrapped(llm._loaded.model, forward))
+        with pytest.raises(ModelError, match="a kernel is missing"):
+            generate(TransformersLLM(loaded, None))
+
+    def test_a_release_of_transformers_that_keeps_nothing_is_refused(self, llm: Any) -> None:
+        whole = llm._loaded.model
+
+        def forward(input_ids: Any, past_key_values: Any = None, logits_to_keep: Any = 0, **_: Any) -> Any:
+            return whole(input_ids, logits_to_keep=logits_to_keep)
+
+        loaded = replace(llm._loaded, model=Wrapped(whole, forward))
+        with pytest.raises(ModelError, match="does not keep what was computed"):
+            generate(TransformersLLM(loaded, None))
