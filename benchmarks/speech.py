@@ -4,11 +4,13 @@
     python benchmarks/speech.py --hostile        silence, noise, music, coughs: nothing may be written
     python benchmarks/speech.py --speed          seconds for answers of 15 and 60 seconds, and memory
 
-Recordings are made on the fly from `benchmarks/data/speech.jsonl` with Piper, espeak-ng and flite (voices that are not
-installed are left out and counted). `--terms entry` gives the recogniser the entry's terms, `general` only the general
-vocabulary, `plain` is faster-whisper as it comes. In a text, `[1.4]` is a silence of that many seconds and `[um]` a
-filler that is synthesised apart; everything else is spoken as written. Thresholds were chosen on `dev`; `test` has
-other texts, voices and speeds and was only measured.
+Recordings are made on the fly from `benchmarks/data/speech.jsonl` with Piper, espeak-ng and flite, some changed by sox
+(voices that are not installed are left out and counted). `--terms entry` gives the recogniser the entry's terms,
+`general` only the general vocabulary, `plain` is faster-whisper as it comes. In a text, `[1.4]` is a silence of that
+many seconds and `[um]` a filler that is synthesised apart; short forms are said as people say them ("G R U", where
+espeak-ng would read "groo"), unless `--as-written`. Thresholds were chosen on `dev`; `test` has other texts, voices
+and speeds and was only measured. `doubts_…` are about words that bear on a key point: how many of those that the
+coach asks back about are wrong, how many of the wrong ones it asks about, and how many it asks about in an answer.
 """
 
 from __future__ import annotations

@@ -153,8 +153,8 @@ class Lexicon:
         self._words = {stem for term in terms for stem in _stems(term)}
         said = [(term, sounds(term)) for term in terms]
         # An article runs together with the term after it: "throcker" was "the ROC curve", "nLSTM" "an LSTM".
-        short = [term for term in expected if len(term) <= LONGEST_SHORT_FORM and term != term.lower() and " " not in term]
-        said += [(phrase, sounds(phrase)) for term in short for phrase in _with_article(term)]
+        short = [term for term in expected if " " not in term and len(term) <= LONGEST_SHORT_FORM]
+        said += [(text, sounds(text)) for term in short if term != term.lower() for text in _with_article(term)]
         # Short names such as "GAN" are also spelt out, and acronyms such as "ROC" are also said as words.
         said += [(term, sounds(term, spelt=True)) for term in terms if len(term) <= 4 and term.lower() in SAID_AS_WORDS]
         said += [
