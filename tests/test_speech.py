@@ -87,7 +87,8 @@ def test_words_times_terms_fillers_and_pauses(whisper: Whisper, speak: Speak) ->
     assert figures.pauses[0].seconds == pytest.approx(1.5, abs=0.15)
     assert figures.time_to_first_word == pytest.approx(1.0, abs=0.1)
     true_rate = 60 * 12 / (len(audio) / SAMPLE_RATE - 1.5)
-    assert figures.words_per_minute == pytest.approx(true_rate, rel=0.03)
+    # One of the twelve words may be missed; the mean error over many recordings is in benchmarks/speech.py.
+    assert figures.words_per_minute == pytest.approx(true_rate, rel=1 / 11)
 
 
 @pytest.mark.parametrize("kind", ["silence", "white", "pink", "tones", "bursts"])
