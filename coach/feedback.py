@@ -31,7 +31,7 @@ def feedback(card: Scorecard) -> tuple[Sentence, ...]:
     """Two to five sentences: what was wrong, what was good, what is missing and why it matters, what to do next."""
     said: list[Sentence] = []
     covered = [v for v in card.verdicts if v.status == "covered" and v.evidence]
-    made = sorted((v for v in covered if v.probability >= PRAISED), key=lambda v: -v.probability)
+    made = sorted((v for v in covered if v.probability >= PRAISED and not v.doubted), key=lambda v: -v.probability)
     missing = _by_weight([v for v in card.verdicts if v.status == "missed"])
     partly = _by_weight([v for v in card.verdicts if v.status in ("partial", "unsure") and v.evidence])
     for verdict in made[:MAX_PRAISED]:

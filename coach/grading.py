@@ -15,18 +15,26 @@ Status = Literal["covered", "partial", "missed", "unsure"]
 
 MAX_SCORE = 10.0
 INTERVAL_Z = 1.645  # standard normal quantile of a two-sided 90 % interval
+# Verdicts on one answer err together, and people's labels are coarse: with these the interval held the score of the
+# labels for 0.93 of the answers of `benchmarks/grading.py --fit`, entries left out in turn; without them for 0.79.
+INTERVAL_WIDENING = 1.25
+INTERVAL_FLOOR = 0.5  # standard deviation, in points of ten
 # A confident error costs this much of the full mark (times its probability), so that it costs more than silence.
 FLAG_PENALTY = 4.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one key point; `evidence` is a span of the answer, word for word, or empty."""
+    """What became of one key point; `evidence` is a span of the answer, word for word, or empty.
+
+    `doubted`: the evidence may say something false, too little to flag it and too much to praise it.
+    """
 
     key_point: KeyPoint
     status: Status
     probability: float
     evidence: str = ""
+    doubted: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,14 @@ class Scorecard:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 90 % interval of the score: verdicts taken as independent Bernoulli variables."""
+        """The 90 % interval of the score: verdicts taken as Bernoulli variables, widened for what they share."""
         total = sum(v.key_point.weight for v in self.verdicts) or 1
         variance = sum(
             (v.key_point.weight / total * MAX_SCORE) ** 2 * v.probability * (1 - v.probability) for v in self.verdicts
         )
         variance += sum(FLAG_PENALTY**2 * f.probability * (1 - f.probability) for f in self.misconceptions)
-        half = INTERVAL_Z * math.sqrt(variance)
+        if not variance:
+            return (self.score, self.score)
+        half = INTERVAL_Z * math.sqrt(INTERVAL_WIDENING**2 * variance + INTERVAL_FLOOR**2)
         low, high = (min(MAX_SCORE, max(0.0, end)) for end in (self._mean - half, self._mean + half))
         return (round(low, 1), round(high, 1))

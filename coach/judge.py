@@ -40,6 +40,7 @@ COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
 FLAGGED = 0.30  # probability of a claim from which it is flagged: one false alarm in thirty-three error-free answers
+DOUBTED = 0.2  # probability from which a sentence is no ground for praise
 MAX_CLAIMS = 5  # misconceptions that the model is asked about: those nearest to what was said hold 0.8 of the errors
 CLAIMS_PER_SENTENCE = 2
 LEAD_WEIGHT = 0.5  # of the lead over the correction, beside the cosine with the claim, in choosing them
@@ -94,6 +95,7 @@ class Judge:
         self._encoder = encoder
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
+        self._vectors: dict[tuple[str, ...], Vectors] = {}
         self._lock = threading.Lock()
 
     def grade(self, task: Task, answer: str) -> Scorecard:
@@ -104,7 +106,16 @@ class Judge:
         screened = screen(text, task.question)
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
-        return Scorecard(self._verdicts(task, screened), self._flags(task, screened))
+        found = _Stretches.of(screened, self._encoder)
+        suspected = self._suspected(task, screened, found)
+        doubted = {sentence for sentence, (probability, _) in suspected.items() if probability >= DOUBTED}
+        verdicts = tuple(replace(v, doubted=v.evidence in doubted) for v in self._verdicts(task, screened, found))
+        flags = (
+            Flag(wrong.claim, wrong.correction, sentence, round(probability, 3))
+            for sentence, (probability, wrong) in suspected.items()
+            if probability >= FLAGGED
+        )
+        return Scorecard(verdicts, tuple(flags))
 
     def calibrate(self, task: Task) -> Calibration:
         """What null answers and model answers get for each point of a task; computed once, then kept on disk."""
@@ -142,7 +153,7 @@ class Judge:
         screened = screen(clipped(answer)[0], task.question)
         if not screened.sentences:
             return []
-        return self._features(task, screened, self._nearness(_spans(screened), task))
+        return self._features(task, screened, self._nearness(_Stretches.of(screened, self._encoder), task))
 
     def _features(self, task: Task, screened: Screened, near: Vectors) -> list[tuple[float, ...]]:
         """For each point: odds and note between null and model answers, greatest cosine, share of its words said."""
@@ -150,25 +161,43 @@ class Judge:
         said = set(terms(screened.text))
         return [(*placed[n], float(near[:, n].max()), _share(point, said)) for n, point in enumerate(task.points)]
 
-    def _nearness(self, spans: Sequence[str], task: Task) -> Vectors:
-        """Cosines of stretches of an answer with the key points, shape (spans, points)."""
-        near: Vectors = self._encoder.encode(spans) @ self._encoder.encode([p.text for p in task.points]).T
+    def _nearness(self, found: _Stretches, task: Task) -> Vectors:
+        """Cosines of stretches of an answer with the key points, shape (stretches, points)."""
+        near: Vectors = found.vectors @ self._vectors_of([p.text for p in task.points]).T
         return near
 
-    def _verdicts(self, task: Task, screened: Screened) -> tuple[Verdict, ...]:
-        spans = _spans(screened)
-        near = self._nearness(spans, task)
+    def _vectors_of(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of an entry's texts, encoded once."""
+        key = tuple(texts)
+        with self._lock:
+            if key not in self._vectors:
+                self._vectors[key] = self._encoder.encode(key)
+            return self._vectors[key]
+
+    def _verdicts(self, task: Task, screened: Screened, found: _Stretches) -> tuple[Verdict, ...]:
+        near = self._nearness(found, task)
         verdicts = []
         for n, (point, features) in enumerate(zip(task.points, self._features(task, screened, near), strict=True)):
             probability = _logistic(POINT_BIAS, POINT_WEIGHTS, features)
             status = _status(probability)
-            evidence = _evidence(screened, near[:, n], spans) if status != "missed" else ""
+            evidence = _evidence(screened, near[:, n]) if status != "missed" else ""
             if status in ("covered", "partial") and not evidence:
                 status = "unsure"
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
         return tuple(verdicts)
 
-    def claim_features(self, task: Task, screened: Screened) -> list[tuple[Misconception, str, tuple[float, ...]]]:
+    def _suspected(self, task: Task, screened: Screened, found: _Stretches) -> dict[str, tuple[float, Misconception]]:
+        """For each sentence near a misconception: how probably it is one, and which."""
+        suspected: dict[str, tuple[float, Misconception]] = {}
+        for wrong, sentence, features in self._claim_features(task, screened, found):
+            probability = _logistic(CLAIM_BIAS, CLAIM_WEIGHTS, features)
+            if features[1] >= MIN_EVIDENCE and probability > suspected.get(sentence, (0.0, wrong))[0]:
+                suspected[sentence] = (probability, wrong)
+        return suspected
+
+    def _claim_features(
+        self, task: Task, screened: Screened, found: _Stretches
+    ) -> list[tuple[Misconception, str, tuple[float, ...]]]:
         """The misconceptions nearest to what was said: each with the sentence, and what a flag is judged by.
 
         That is the log-odds of yes beyond those of the model answer, the cosine of a stretch with the claim, and its
@@ -176,43 +205,27 @@ class Judge:
         """
         if not task.misconceptions:
             return []
-        spans, owners = _spans(screened), _owners(screened)
-        vectors = self._encoder.encode(spans)
-        claims = vectors @ self._encoder.encode([m.claim for m in task.misconceptions]).T
-        lead = claims - vectors @ self._encoder.encode([m.correction for m in task.misconceptions]).T
+        claims = found.vectors @ self._vectors_of([m.claim for m in task.misconceptions]).T
+        lead = claims - found.vectors @ self._vectors_of([m.correction for m in task.misconceptions]).T
         chosen: dict[int, int] = {}
         asked = Counter[int]()
         for flat in (-(claims + LEAD_WEIGHT * lead)).argsort(axis=None):
-            span, claim = divmod(int(flat), len(task.misconceptions))
-            if claim not in chosen and asked[owners[span]] < CLAIMS_PER_SENTENCE:
-                chosen[claim] = span
-                asked[owners[span]] += 1
+            place, claim = divmod(int(flat), len(task.misconceptions))
+            if claim not in chosen and asked[found.owners[place]] < CLAIMS_PER_SENTENCE:
+                chosen[claim] = place
+                asked[found.owners[place]] += 1
             if len(chosen) == MAX_CLAIMS:
                 break
-        picked = [task.misconceptions[n] for n in chosen]
-        odds = self._claim_odds(task, screened.text, picked)
+        odds = self._claim_odds(task, screened.text, [task.misconceptions[n] for n in chosen])
         usual = self.calibrate(task).claims
         return [
             (
                 task.misconceptions[claim],
-                screened.sentences[owners[span]],
-                (said - usual[claim], float(claims[span, claim]), float(lead[span, claim])),
+                screened.sentences[found.owners[place]],
+                (said - usual[claim], float(claims[place, claim]), float(lead[place, claim])),
             )
-            for (claim, span), said in zip(chosen.items(), odds, strict=True)
+            for (claim, place), said in zip(chosen.items(), odds, strict=True)
         ]
-
-    def _flags(self, task: Task, screened: Screened) -> tuple[Flag, ...]:
-        best_of: dict[str, Flag] = {}
-        for wrong, sentence, features in self.claim_features(task, screened):
-            probability = _logistic(CLAIM_BIAS, CLAIM_WEIGHTS, features)
-            known = best_of.get(sentence)
-            if (
-                probability >= FLAGGED
-                and features[1] >= MIN_EVIDENCE
-                and (not known or known.probability < probability)
-            ):
-                best_of[sentence] = Flag(wrong.claim, wrong.correction, sentence, round(probability, 3))
-        return tuple(best_of.values())
 
     def _signs(self, task: Task, answer: str) -> Signs:
         chats = [point_prompt(task.question, answer, point.text) for point in task.points]
@@ -252,34 +265,31 @@ def _logistic(bias: float, weights: Sequence[float], features: Sequence[float]) 
     return 1.0 / (1.0 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))
 
 
-def _stretches(screened: Screened) -> list[tuple[str, int]]:
-    """What may make a point: sentences, pairs of neighbours, and clauses; each with the place of its sentence.
+@dataclass(frozen=True)
+class _Stretches:
+    """What may make a point: sentences, pairs of neighbours, and clauses, the sentences first and in their order.
 
-    The sentences come first, in their order.
+    `owners` are the places of their sentences, `vectors` has a row for each stretch.
     """
-    sentences = list(screened.sentences)
-    found = [(sentence, n) for n, sentence in enumerate(sentences)]
-    found += [(f"{a} {b}", n) for n, (a, b) in enumerate(pairwise(sentences))]
-    for n, sentence in enumerate(sentences):
-        clauses = [c.strip() for c in _CLAUSE.split(sentence) if len(c.split()) >= 4]
-        found += [(clause, n) for clause in clauses] if len(clauses) > 1 else []
-    return found
+
+    owners: tuple[int, ...]
+    vectors: Vectors
+
+    @classmethod
+    def of(cls, screened: Screened, encoder: Encoder) -> _Stretches:
+        sentences = list(screened.sentences)
+        found = [(sentence, n) for n, sentence in enumerate(sentences)]
+        found += [(f"{a} {b}", n) for n, (a, b) in enumerate(pairwise(sentences))]
+        for n, sentence in enumerate(sentences):
+            clauses = [c.strip() for c in _CLAUSE.split(sentence) if len(c.split()) >= 4]
+            found += [(clause, n) for clause in clauses] if len(clauses) > 1 else []
+        return cls(tuple(n for _, n in found), encoder.encode([text for text, _ in found]))
 
 
-def _spans(screened: Screened) -> list[str]:
-    return [text for text, _ in _stretches(screened)]
-
-
-def _owners(screened: Screened) -> list[int]:
-    return [place for _, place in _stretches(screened)]
-
-
-def _evidence(screened: Screened, nearness: Vectors, spans: Sequence[str]) -> str:
+def _evidence(screened: Screened, nearness: Vectors) -> str:
     """The sentence of the answer nearest to a point, word for word; empty when none is near."""
-    rows = range(len(screened.sentences))
-    best = max(rows, key=lambda n: float(nearness[n]))
-    reach = max(float(nearness.max()), float(nearness[best]))
-    return screened.sentences[best] if reach >= MIN_EVIDENCE else ""
+    best = int(nearness[: len(screened.sentences)].argmax())
+    return screened.sentences[best] if float(nearness.max()) >= MIN_EVIDENCE else ""
 
 
 def sentences_of(answer: str) -> tuple[str, ...]:

@@ -35,6 +35,11 @@ def test_a_point_hardly_covered_is_not_praised() -> None:
     assert "Nothing essential is missing" in feedback(card)[0].text
 
 
+def test_a_point_made_in_a_doubtful_sentence_is_not_praised() -> None:
+    card = Scorecard((dataclasses.replace(verdict("a", "covered"), doubted=True),))
+    assert [s.kind for s in feedback(card)] == ["next"]
+
+
 def test_the_heaviest_gap_comes_first() -> None:
     said = feedback(Scorecard((verdict("light", "missed", 1), verdict("heavy", "missed", 3))))
     assert next(s.rests_on for s in said if s.kind == "missing") == "heavy"

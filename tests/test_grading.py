@@ -76,8 +76,11 @@ def test_less_certain_verdicts_widen_the_interval() -> None:
     assert widths[0] < widths[-1]
 
 
-def test_nine_of_ten_draws_fall_into_the_interval() -> None:
-    """The promise of the interval, tried out: draw each verdict as made or missed, and score what was drawn."""
+def test_at_least_nine_of_ten_draws_fall_into_the_interval() -> None:
+    """The promise of the interval, tried out: draw each verdict as made or missed, and score what was drawn.
+
+    It is wider than independent draws need: on real answers verdicts err together.
+    """
     generator = random.Random(1)
     made = ((0.3, 1), (0.5, 2), (0.6, 3), (0.7, 1), (0.4, 2), (0.55, 2))
     verdicts = tuple(verdict(probability, weight) for probability, weight in made)
@@ -86,4 +89,10 @@ def test_nine_of_ten_draws_fall_into_the_interval() -> None:
     for _ in range(4000):
         drawn = tuple(verdict(float(generator.random() < v.probability), v.key_point.weight) for v in verdicts)
         inside += low <= Scorecard(drawn).score <= high
-    assert inside / 4000 == pytest.approx(0.9, abs=0.05)
+    assert 0.9 <= inside / 4000 < 1.0
+    assert high - low < 8
+
+
+def test_verdicts_without_doubt_have_no_interval() -> None:
+    assert Scorecard((verdict(0.0), verdict(0.0))).interval == (0.0, 0.0)
+    assert Scorecard((verdict(1.0),)).interval == (10.0, 10.0)
