@@ -111,7 +111,7 @@ class Ranking:
         """
         import numpy as np
 
-        lead, outside = self._lead(look.typed)
+        lead, outside = self._lead(look.typed, similarity if look.typed is look.whole else None)
         whole, _ = self._terms(look.text)
         spelling = self._best_asked(self._spelling.scores(look.text))
         return (
@@ -127,11 +127,11 @@ class Ranking:
         lead, outside = self._lead(look.typed)
         return lead - STRAYING[0] * outside < STRAYING[1]
 
-    def _lead(self, vector: Vectors) -> tuple[float, float]:
+    def _lead(self, vector: Vectors, similarity: Vectors | None = None) -> tuple[float, float]:
         """How much nearer the nearest passages are than the nearest topics outside, and how near those are."""
         import numpy as np
 
-        inside = np.sort(self._passages @ vector)[-LEAD_PASSAGES:]
+        inside = np.sort(self._passages @ vector if similarity is None else similarity)[-LEAD_PASSAGES:]
         outside = np.sort(self._outside @ vector)[-LEAD_PASSAGES:] if len(self._outside) else np.zeros(1)
         return float(inside.mean() - outside.mean()), float(outside.max())
 

@@ -156,7 +156,8 @@ class Index:
         """A query as vectors, all of them encoded at once."""
         text = self._completed(query)
         vectors = self.encoder.encode([text] if typed is None else [text, self._completed(typed)])
-        return Look(text, vectors[0], vectors[-1])
+        whole = vectors[0]
+        return Look(text, whole, whole if typed is None else vectors[1])
 
     def _completed(self, text: str) -> str:
         """A text cut to a length, with misspelt words put right and abbreviations written out."""
