@@ -24,6 +24,7 @@ from coach.speech import (
     settled,
     transcribe_file,
     transcript_record,
+    worth_trying,
 )
 from coach.terms import Candidate
 from coach.transcript import Word
@@ -205,3 +206,11 @@ def test_sentences_begin_with_a_capital() -> None:
     words = [Word(text, float(i), i + 0.5, 0.9) for i, text in enumerate("so it is. what else? ReLU".split())]
     assert " ".join(word.text for word in capitalised(words)) == "So it is. What else? ReLU"
     assert capitalised([]) == []
+
+
+def test_of_candidates_in_one_place_the_nearest_is_tried() -> None:
+    near, far = Candidate(2, 4, "leaky ReLU", 0.0, 8, False), Candidate(2, 5, "leaky ReLU", 0.2, 8, False)
+    elsewhere, strange = Candidate(7, 9, "leaky ReLU", 0.1, 8, False), Candidate(0, 1, "ResNet", 0.25, 5, False)
+    assert worth_trying([far, near, elsewhere, strange], lambda term: term == "leaky ReLU") == [near, elsewhere]
+    assert worth_trying([strange], lambda term: True) == [strange]
+    assert worth_trying([], lambda term: True) == []
