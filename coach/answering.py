@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ from coach.worked import worked_answer
 
 # Cosine to a sentence already said above which another adds nothing: `benchmarks/answers.py`, development half.
 REPEATS = 0.90
+# A sentence about the prompt instead of the subject ("The notes suggest that …").
+_ABOUT_PROMPT = re.compile(r"\b(?:the|these|those|my|your) (?:notes?|sources?|prompt|text above)\b", re.IGNORECASE)
 MAX_ADDED_TOKENS = 90  # two short sentences
 
 
@@ -217,7 +220,7 @@ def _addition(
 
 def _adds(sentence: str, said: Sequence[str], index: Index) -> bool:
     """Whether a sentence says something that was not said, and is a statement at all."""
-    if len(sentence.split()) < 4 or sentence.endswith(("?", ":")) or not sentence.endswith((".", ")", "`", "$")):
+    if len(sentence.split()) < 4 or _ABOUT_PROMPT.search(sentence) or not sentence.endswith((".", ")", "`", "$")):
         return False
     before = [s for text in said for s in split_sentences(text)]
     near = index.encoder.encode([sentence]) @ index.encoder.encode(before).T

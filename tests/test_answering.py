@@ -207,6 +207,13 @@ def test_stopped_before_the_model_starts(index: Index, more: tuple[str, str]) ->
     assert llm.prompts == []
 
 
+def test_what_talks_about_the_notes_is_not_said(index: Index, more: tuple[str, str]) -> None:
+    llm = FakeLLM(writing(f"The notes suggest that {more[0][0].lower()}{more[0][1:]} {more[1]}"), Reader())
+    said = finished(asked(index, QUESTION, llm)).text
+    assert "notes" not in said
+    assert more[1] in said
+
+
 def test_stopped_half_way_keeps_what_was_said_and_adds_nothing(index: Index, more: tuple[str, str]) -> None:
     stop = threading.Event()
 
