@@ -120,9 +120,19 @@ def claim_prompt(question: str, answer: str, claim: str) -> tuple[Message, ...]:
 
 _FEEDBACK_RULES = (
     'You are an interviewer who gives a candidate feedback, kindly and plainly, as "you". For each numbered item you '
-    "write one line with its number: one short sentence, in your own words, that states only what the item states. For "
-    "a point that was made, say that the candidate explained it and pick up their words. For a point that is missing, "
-    'begin with "You did not mention that" and say why it matters.'
+    "write one line with its number: one short sentence that states only what the item states. For a point that was "
+    'made, begin with "You explained that" and pick up the candidate\'s words. For a point that is missing, begin with '
+    '"You did not mention that".'
+    """
+Example.
+1. Made. Candidate's words: <<<
+and if the gradient is too long you just shrink it
+>>>
+Point: Clipping by norm rescales a gradient that is too long.
+2. Missing. Point: Frequent clipping shows that the learning rate is too high. Why: The cause should be treated.
+Lines:
+1. You explained that a gradient which is too long is shrunk, which is clipping by norm.
+2. You did not mention that frequent clipping shows that the learning rate is too high."""
 )
 
 
@@ -139,7 +149,7 @@ def feedback_prompt(question: str, items: Sequence[tuple[KeyPoint, str]]) -> tup
     listed = "\n".join(rows)
     return (
         Message("system", _FEEDBACK_RULES),
-        Message("user", f"Question: {question}\n{listed}\n\nWrite {len(items)} numbered lines."),
+        Message("user", f"Question: {question}\n{listed}\n\nWrite {len(items)} numbered lines.\nLines:"),
     )
 
 
