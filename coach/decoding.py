@@ -67,7 +67,10 @@ class FixedSteps:
     """
 
     def __init__(self, model: Any, room: int, record: bool) -> None:
+        from coach.kv_cache import cache_keyword
+
         self.model = model
+        self._cache_name = cache_keyword(model)
         self.room = room
         self.record = record
         self._cache: FixedCache | None = None
@@ -118,15 +121,13 @@ class FixedSteps:
         self._places = torch.arange(self.room, device=device)
 
     def _compute(self) -> torch.Tensor:
-        from coach.kv_cache import cache_keyword
-
         assert self._cache is not None
         out = self.model(
             input_ids=self._token,
             position_ids=self._cache.position[None],
             attention_mask=(self._places <= self._cache.position)[None, None, None],
             use_cache=True,
-            **{cache_keyword(self.model): self._cache},
+            **{self._cache_name: self._cache},
         )
         logits: torch.Tensor = out.logits[0]
         return logits

@@ -96,7 +96,7 @@ def respond(
         )
         yield Text(said, True)
         if follow_up:
-            session = session.follow_up_asked(follow_up.question, asked)
+            session = session.offering(follow_up.question, asked).follow_up_asked(follow_up.question)
         yield _finished(session, said, started)
         return
     yield Graded(card, failure)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from coach.passages import ASKED, Passage
@@ -39,6 +40,8 @@ NEAREST_PASSAGES = 8
 LEAD_PASSAGES = 3
 MOST_TERMS = 2.0  # BM25 (in tens) from which more shared terms say nothing more
 RIDGE = 10.0  # of the linear probe: the larger, the nearer to a plain mean of an entry's vectors
+
+RECENT = 8  # questions whose words are remembered: one for each of several visitors at a time
 
 _GRAM_SIZES = (3, 4)
 _LETTERS = re.compile(r"[a-z0-9]+")
@@ -78,6 +81,8 @@ class Ranking:
         self._by_passage = _bm25(words)
         self._known = frozenset(word for found in words for word in found)
         self._spelling = _Spelling([p.text for p in passages if p.kind in ASKED])
+        # Ranking and "answerable" both ask for the same question's words, one after the other.
+        self._by_words = lru_cache(maxsize=RECENT)(self._words)
         self._probe = _probe(vectors[self._asked], self._entry_of[self._asked], outside)
 
     def features(self, look: Look, similarity: Vectors) -> Scores:
@@ -96,8 +101,7 @@ class Ranking:
         )
         weights, bias = self._probe
         probe = (look.whole @ weights + bias)[: len(self.entries)]
-        whole, single = self._terms(look.text)
-        spelling = self._best_asked(self._spelling.scores(look.text))
+        whole, single, spelling = self._by_words(look.text)
         table: Scores = np.stack(
             [asked, nearest, _scaled(whole), _scaled(single), probe, spelling], axis=1, dtype=np.float64
         )
@@ -112,8 +116,7 @@ class Ranking:
         import numpy as np
 
         lead, outside = self._lead(look.typed, similarity if look.typed is look.whole else None)
-        whole, _ = self._terms(look.text)
-        spelling = self._best_asked(self._spelling.scores(look.text))
+        whole, _, spelling = self._by_words(look.text)
         return (
             lead,
             float(np.sort(similarity)[-NEAREST_PASSAGES:].mean()),
@@ -139,6 +142,10 @@ class Ranking:
         import numpy as np
 
         return np.maximum.reduceat(values, self._asked_starts)
+
+    def _words(self, text: str) -> tuple[Any, Any, Any]:
+        """For every entry: BM25 as a whole, of its best passage, and likeness in spelling."""
+        return (*self._terms(text), self._best_asked(self._spelling.scores(text)))
 
     def _terms(self, text: str) -> tuple[Any, Any]:
         """BM25 of every entry as a whole, and of its best passage."""

@@ -102,15 +102,15 @@ class Session:
         """With a follow-up offered in these words."""
         return replace(self, exercise=replace(self._exercise(), offered=(question, words)))
 
-    def follow_up_asked(self, question: str, words: str = "") -> Session:
-        """With a follow-up as the question to answer now, put in `words` or in those it was offered in."""
+    def follow_up_asked(self, question: str) -> Session:
+        """With a follow-up as the question to answer now, in the words it was offered in."""
         exercise = self._exercise()
         offered, offered_words = exercise.offered
         return replace(
             self,
             exercise=replace(
                 exercise,
-                asked=words or (offered_words if offered == question else "") or question,
+                asked=offered_words if offered == question else question,
                 follow_up=question,
                 follow_ups_asked=(*exercise.follow_ups_asked, question),
             ),

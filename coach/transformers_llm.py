@@ -39,7 +39,10 @@ class TransformersLLM:
     """
 
     def __init__(self, loaded: Loaded, prefixes: Any, steps: FixedSteps | None = None) -> None:
+        from coach.kv_cache import cache_keyword
+
         self._loaded = loaded
+        self._cache_name = cache_keyword(loaded.model)
         self._prefixes = prefixes
         self._steps = steps
         self._steps_free = threading.Lock()
@@ -204,8 +207,6 @@ class TransformersLLM:
         """Logits (len(at), vocabulary) in float32 on the processor; `mask` (tokens, cached + tokens) is boolean."""
         import torch
 
-        from coach.kv_cache import cache_keyword
-
         device = self._loaded.model.device
         with self._my_turn(stop), torch.inference_mode():
             out = self._loaded.model(
@@ -214,7 +215,7 @@ class TransformersLLM:
                 attention_mask=None if mask is None else mask[None, None].to(device),
                 use_cache=True,
                 logits_to_keep=torch.tensor(list(at), device=device),
-                **{cache_keyword(self._loaded.model): cache},
+                **{self._cache_name: cache},
             )
             logits: torch.Tensor = out.logits[0].float().cpu()
         if cache.get_seq_length() <= positions[0]:
