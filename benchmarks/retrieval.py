@@ -242,7 +242,8 @@ def main() -> int:
     sets = [
         ("development", development),
         ("held back, first set", [r for r in held_back if "set" not in r]),
-        ("held back, second set", [r for r in held_back if "set" in r]),
+        ("held back, second set", [r for r in held_back if r.get("set") == "2"]),
+        ("held back, third set", [r for r in held_back if r.get("set") == "3"]),
         ("held back", held_back),
     ]
     for label, part in sets:

@@ -80,7 +80,7 @@ def answer(
     if worked:
         yield reply.say(f"{worked.text} [{worked.entry}]\n\n", True)
     for n, quotation in enumerate(quoted):
-        yield reply.say(("\n\n" if n else "") + _paragraph(quotation), True)
+        yield reply.say(("\n\n" if n else "") + _paragraphs(quotation), True)
     finish: FinishReason = "stop"
     if llm is not None and not stop.is_set():
         history = [e.question for e in session.exchanges]
@@ -118,8 +118,9 @@ def _finished(
     return Finished(session.asked(exchange), text, citations, answerable, finish, first, total)
 
 
-def _paragraph(quotation: Quotation) -> str:
-    return f"{' '.join(quotation.sentences)} [{quotation.entry.id}]"
+def _paragraphs(quotation: Quotation) -> str:
+    parts = (part for part in (quotation.answering, quotation.core) if part)
+    return "\n\n".join(f"{' '.join(part)} [{quotation.entry.id}]" for part in parts)
 
 
 def _answering(question: str, resolution: Resolution, index: Index) -> tuple[Entry, ...]:

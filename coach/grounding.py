@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from coach.llm import LLM
 from coach.prompts import YES_NO, support_prompt
 from coach.retrieval import Encoder, terms
+from coach.vocabulary import at_inference
 
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
@@ -24,7 +25,6 @@ NEAREST = 5  # source sentences that a statement is held against
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NEGATION = re.compile(r"\b(?:not|no|never|without|neither|nor|cannot|none)\b|n't\b", re.IGNORECASE)
 _OFF = re.compile(r"\boff\b", re.IGNORECASE)
-_TEST_TIME = re.compile(r"\b(?:test|evaluation|prediction|inference) time\b", re.IGNORECASE)
 # Pairs that turn a statement round: one side in the sentence and only the other in its source is a contradiction.
 _OPPOSITES = (
     ("increase", "decrease"), ("increase", "reduce"), ("higher", "lower"), ("more", "less"), ("more", "fewer"),
@@ -101,7 +101,7 @@ def _log_sum(a: float, b: float) -> float:
 
 def consistent(sentence: str, source: str, nearest: str) -> bool:
     """Whether numbers, words, negation and direction of a sentence fit its source; needs no model."""
-    sentence, source, nearest = (_TEST_TIME.sub("inference", text) for text in (sentence, source, nearest))
+    sentence, source, nearest = map(at_inference, (sentence, source, nearest))
     if set(_NUMBER.findall(sentence)) - set(_NUMBER.findall(source)):
         return False
     own = set(terms(sentence))

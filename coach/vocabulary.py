@@ -42,6 +42,14 @@ _TURNING = frozenset(
 )
 
 
+_TEST_TIME = re.compile(r"\b(?:test|evaluation|prediction|inference) time\b|\beval(?:uation)? mode\b", re.IGNORECASE)
+
+
+def at_inference(text: str) -> str:
+    """A text in which the time when a model is only used has one name, inference."""
+    return _TEST_TIME.sub("inference", text)
+
+
 def terms(text: str) -> list[str]:
     """The words of a text that carry meaning: lower case, plural endings off, British and American spelling as one."""
     words = [word for word in _WORD.findall(in_full(text.lower())) if word not in _STOP_WORDS]

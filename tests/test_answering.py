@@ -39,10 +39,11 @@ def asked(
 @pytest.fixture(scope="module")
 def more(index: Index) -> tuple[str, str]:
     """Two true statements on the question that the curated text leaves out."""
-    (quotation,) = quotations(QUESTION, QUESTION, [index.entry("dropout")], index)
+    asked = index.entry("dropout").question  # what a question that only names the topic is looked up as
+    (quotation,) = quotations(QUESTION, asked, [index.entry("dropout")], index)
     fitting = [
         statement
-        for statement in related(QUESTION, [index.entry("dropout")], quotation.sentences, index)
+        for statement in related(asked, [index.entry("dropout")], quotation.sentences, index)
         if statement.endswith(".") and len(split_sentences(statement)) == 1
     ]
     return fitting[0], fitting[1]
