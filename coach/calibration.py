@@ -15,7 +15,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 BUILT_IN = Path(__file__).with_name("calibrations.json")  # written by `python benchmarks/calibrate.py`
-CALIBRATION_FORMAT = 3  # part of the cache key: raise it when prompts or null answers change
+CALIBRATION_FORMAT = 4  # part of the cache key: raise it when prompts or null answers change
 
 # Spans between null and model answers below these are noise, so that a weak model's signs are not blown up.
 MIN_ODDS_SPAN = 1.0  # nats
@@ -48,14 +48,10 @@ class Signs:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The signs of the strongest null answer, and the mean of those of the model answers.
-
-    `claims` are the log-odds of yes that a model answer gets for each misconception, none of which it states.
-    """
+    """The signs of the strongest null answer, and the mean of those of the model answers."""
 
     null: Signs
     model: Signs
-    claims: tuple[float, ...] = ()
 
     def placed(self, signs: Signs) -> list[tuple[float, float]]:
         """For each point where odds and notes lie: 0 at the null answers, 1 at the model answers."""
@@ -145,8 +141,7 @@ class CalibrationStore:
 
 
 def _calibration(values: dict[str, Any]) -> Calibration:
-    claims = tuple(float(v) for v in values["claims"])
-    return Calibration(_signs(values["null"]), _signs(values["model"]), claims)
+    return Calibration(_signs(values["null"]), _signs(values["model"]))
 
 
 def _signs(values: dict[str, Sequence[float]]) -> Signs:

@@ -9,12 +9,9 @@ development data; what it is fed is calibrated per entry and model, so that it c
 from __future__ import annotations
 
 import math
-import re
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,26 +21,27 @@ from coach.grading import Flag, Scorecard, Status, Verdict
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
-from coach.prompts import YES_NO, claim_prompt, clipped, note_prompt, point_prompt
+from coach.misstatements import misstatements
+from coach.passages import STATED, passages_of
+from coach.prompts import YES_NO, clipped, note_prompt, point_prompt
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
 from coach.sentences import split_sentences
+from coach.stretches import Stretches
 
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Logistic regressions fitted on the development half of `benchmarks/grading.py`: `--fit`, 462 verdicts on answers to
-# seven entries; for claims 70 answers to nine entries, 37 of them with one error.
+# seven entries.
 POINT_BIAS, POINT_WEIGHTS = -4.61, (4.32, 6.67, 3.59, 2.27)
-CLAIM_BIAS, CLAIM_WEIGHTS = -2.43, (1.16, 0.88, 0.17)
 COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
-FLAGGED = 0.30  # probability of a claim from which it is flagged: one false alarm in thirty-three error-free answers
-DOUBTED = 0.2  # probability from which a sentence is no ground for praise
-MAX_CLAIMS = 5  # misconceptions that the model is asked about: those nearest to what was said hold 0.8 of the errors
-CLAIMS_PER_SENTENCE = 2
-LEAD_WEIGHT = 0.5  # of the lead over the correction, beside the cosine with the claim, in choosing them
+# Probability of a misstatement from which it is flagged, and from which its sentence is no ground for praise: chosen on
+# the development half of `benchmarks/grading.py --errors`.
+FLAGGED = 0.5
+DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
 
@@ -51,25 +49,28 @@ _GENERIC = (
     "It is a very important topic that many people use in practice. It really depends on the data and on the model, "
     "there are several variants, and you should always try a few things and see what works best for your problem."
 )
-_CLAUSE = re.compile(r"[,;:]| and | so | because | but ")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What an answer is graded against; `models` are answers that make every point, `foil` one that makes none."""
+    """What an answer is graded against; `models` are answers that make every point, `foil` one that makes none.
+
+    `true` are statements that a misconception is told apart from.
+    """
 
     question: str
     points: tuple[KeyPoint, ...]
     misconceptions: tuple[Misconception, ...]
     models: tuple[str, ...]
     foil: str
+    true: tuple[str, ...] = ()
 
     @classmethod
     def of_entry(cls, entry: Entry, foil: str, only_point: str = "") -> Task:
         """The task of an entry's own question, or of one of its key points."""
         points = tuple(p for p in entry.key_points if not only_point or p.id == only_point)
         models = tuple(text for text in (entry.answer, entry.spoken) if text)
-        return cls(entry.question, points, entry.misconceptions, models, foil)
+        return cls(entry.question, points, entry.misconceptions, models, foil, _true(entry))
 
     @classmethod
     def of_reference(cls, question: str, reference: str, foil: str) -> Task:
@@ -83,8 +84,13 @@ class Task:
             if follow_up.question == question:
                 points = tuple(KeyPoint(f"expected-{n}", text, 2) for n, text in enumerate(follow_up.expects, 1))
                 asked = f"{entry.question} Follow-up: {question}"
-                return cls(asked, points, entry.misconceptions, (" ".join(follow_up.expects),), foil)
+                expected = " ".join(follow_up.expects)
+                return cls(asked, points, entry.misconceptions, (expected,), foil, _true(entry))
         raise GradingError(f"{question!r} is not a follow-up of {entry.id!r}; take one that the coach asked.")
+
+
+def _true(entry: Entry) -> tuple[str, ...]:
+    return tuple(p.text for p in passages_of(entry) if p.kind in STATED)
 
 
 class Judge:
@@ -106,14 +112,14 @@ class Judge:
         screened = screen(text, task.question)
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
-        found = _Stretches.of(screened, self._encoder)
-        suspected = self._suspected(task, screened, found)
-        doubted = {sentence for sentence, (probability, _) in suspected.items() if probability >= DOUBTED}
+        found = Stretches.of(screened.sentences, self._encoder)
+        said = misstatements(found, task.misconceptions, task.true, self._llm, self._vectors_of)
+        doubted = {one.sentence for one in said if one.probability >= DOUBTED}
         verdicts = tuple(replace(v, doubted=v.evidence in doubted) for v in self._verdicts(task, screened, found))
         flags = (
-            Flag(wrong.claim, wrong.correction, sentence, round(probability, 3))
-            for sentence, (probability, wrong) in suspected.items()
-            if probability >= FLAGGED
+            Flag(one.misconception.claim, one.misconception.correction, one.sentence, round(one.probability, 3))
+            for one in said
+            if one.probability >= FLAGGED
         )
         return Scorecard(verdicts, tuple(flags))
 
@@ -145,15 +151,14 @@ class Judge:
                     model = model.moved(n, signs, min).moved(n, null.only(n), max)
                 else:
                     null = null.moved(n, signs, max).moved(n, model.only(n), min)
-        claims = self._claim_odds(task, task.models[-1], task.misconceptions) if task.models else []
-        return Calibration(null, model, tuple(claims))
+        return Calibration(null, model)
 
     def features(self, task: Task, answer: str) -> list[tuple[float, ...]]:
         """What each point's verdict is judged by, none for an answer that states nothing; for the benchmark's fit."""
         screened = screen(clipped(answer)[0], task.question)
         if not screened.sentences:
             return []
-        return self._features(task, screened, self._nearness(_Stretches.of(screened, self._encoder), task))
+        return self._features(task, screened, self._nearness(Stretches.of(screened.sentences, self._encoder), task))
 
     def _features(self, task: Task, screened: Screened, near: Vectors) -> list[tuple[float, ...]]:
         """For each point: odds and note between null and model answers, greatest cosine, share of its words said."""
@@ -161,7 +166,7 @@ class Judge:
         said = set(terms(screened.text))
         return [(*placed[n], float(near[:, n].max()), _share(point, said)) for n, point in enumerate(task.points)]
 
-    def _nearness(self, found: _Stretches, task: Task) -> Vectors:
+    def _nearness(self, found: Stretches, task: Task) -> Vectors:
         """Cosines of stretches of an answer with the key points, shape (stretches, points)."""
         near: Vectors = found.vectors @ self._vectors_of([p.text for p in task.points]).T
         return near
@@ -174,7 +179,7 @@ class Judge:
                 self._vectors[key] = self._encoder.encode(key)
             return self._vectors[key]
 
-    def _verdicts(self, task: Task, screened: Screened, found: _Stretches) -> tuple[Verdict, ...]:
+    def _verdicts(self, task: Task, screened: Screened, found: Stretches) -> tuple[Verdict, ...]:
         near = self._nearness(found, task)
         verdicts = []
         for n, (point, features) in enumerate(zip(task.points, self._features(task, screened, near), strict=True)):
@@ -186,64 +191,16 @@ class Judge:
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
         return tuple(verdicts)
 
-    def _suspected(self, task: Task, screened: Screened, found: _Stretches) -> dict[str, tuple[float, Misconception]]:
-        """For each sentence near a misconception: how probably it is one, and which."""
-        suspected: dict[str, tuple[float, Misconception]] = {}
-        for wrong, sentence, features in self._claim_features(task, screened, found):
-            probability = _logistic(CLAIM_BIAS, CLAIM_WEIGHTS, features)
-            if features[1] >= MIN_EVIDENCE and probability > suspected.get(sentence, (0.0, wrong))[0]:
-                suspected[sentence] = (probability, wrong)
-        return suspected
-
-    def _claim_features(
-        self, task: Task, screened: Screened, found: _Stretches
-    ) -> list[tuple[Misconception, str, tuple[float, ...]]]:
-        """The misconceptions nearest to what was said: each with the sentence, and what a flag is judged by.
-
-        That is the log-odds of yes beyond those of the model answer, the cosine of a stretch with the claim, and its
-        lead over that with the correction.
-        """
-        if not task.misconceptions:
-            return []
-        claims = found.vectors @ self._vectors_of([m.claim for m in task.misconceptions]).T
-        lead = claims - found.vectors @ self._vectors_of([m.correction for m in task.misconceptions]).T
-        chosen: dict[int, int] = {}
-        asked = Counter[int]()
-        for flat in (-(claims + LEAD_WEIGHT * lead)).argsort(axis=None):
-            place, claim = divmod(int(flat), len(task.misconceptions))
-            if claim not in chosen and asked[found.owners[place]] < CLAIMS_PER_SENTENCE:
-                chosen[claim] = place
-                asked[found.owners[place]] += 1
-            if len(chosen) == MAX_CLAIMS:
-                break
-        odds = self._claim_odds(task, screened.text, [task.misconceptions[n] for n in chosen])
-        usual = self.calibrate(task).claims
-        return [
-            (
-                task.misconceptions[claim],
-                screened.sentences[found.owners[place]],
-                (said - usual[claim], float(claims[place, claim]), float(lead[place, claim])),
-            )
-            for (claim, place), said in zip(chosen.items(), odds, strict=True)
-        ]
-
     def _signs(self, task: Task, answer: str) -> Signs:
         chats = [point_prompt(task.question, answer, point.text) for point in task.points]
         odds = [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
         [notes] = self._llm.choice_logprobs([note_prompt(task.question, answer)], [p.text for p in task.points])
         return Signs(tuple(odds), tuple(notes))
 
-    def _claim_odds(self, task: Task, answer: str, claims: Sequence[Misconception]) -> list[float]:
-        if not claims:
-            return []
-        chats = [claim_prompt(task.question, answer, wrong.claim) for wrong in claims]
-        return [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
-
 
 def calibration_key(model: str, task: Task, contests: Sequence[Contest] = ()) -> str:
     """Under what a task's calibration is kept: it changes with all that is asked, and of whom."""
-    stated = ([p.text for p in task.points], [m.claim for m in task.misconceptions])
-    texts = (task.question, *stated, task.models, task.foil)
+    texts = (task.question, [p.text for p in task.points], task.models, task.foil)
     return CalibrationStore.key(model, *texts, [asdict(contest) for contest in contests])
 
 
@@ -263,27 +220,6 @@ def _share(point: KeyPoint, said: set[str]) -> float:
 
 def _logistic(bias: float, weights: Sequence[float], features: Sequence[float]) -> float:
     return 1.0 / (1.0 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))
-
-
-@dataclass(frozen=True)
-class _Stretches:
-    """What may make a point: sentences, pairs of neighbours, and clauses, the sentences first and in their order.
-
-    `owners` are the places of their sentences, `vectors` has a row for each stretch.
-    """
-
-    owners: tuple[int, ...]
-    vectors: Vectors
-
-    @classmethod
-    def of(cls, screened: Screened, encoder: Encoder) -> _Stretches:
-        sentences = list(screened.sentences)
-        found = [(sentence, n) for n, sentence in enumerate(sentences)]
-        found += [(f"{a} {b}", n) for n, (a, b) in enumerate(pairwise(sentences))]
-        for n, sentence in enumerate(sentences):
-            clauses = [c.strip() for c in _CLAUSE.split(sentence) if len(c.split()) >= 4]
-            found += [(clause, n) for clause in clauses] if len(clauses) > 1 else []
-        return cls(tuple(n for _, n in found), encoder.encode([text for text, _ in found]))
 
 
 def _evidence(screened: Screened, nearness: Vectors) -> str:

@@ -11,6 +11,7 @@ from coach.sentences import split_sentences
 PassageKind = Literal["question", "alias", "answer", "key_point", "why", "follow_up", "expected", "claim", "correction"]
 
 ASKED: frozenset[PassageKind] = frozenset({"question", "alias", "follow_up"})  # what people ask, not what is stated
+STATED: frozenset[PassageKind] = frozenset({"answer", "key_point", "why", "expected", "correction"})  # what is true
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coach.knowledge import Entry
+from coach.passages import STATED
 from coach.retrieval import Index, Passage, passages_of, terms
 from coach.vocabulary import at_inference
 
@@ -31,7 +32,6 @@ REPEATED = 0.62  # cosine to an earlier question from which a suggestion would r
 FOLLOW_UP_BONUS = 0.2
 ALSO_MARGIN = 0.06  # score distance within which a second entry answers the question as well
 
-_STATEMENTS = frozenset({"answer", "expected", "correction", "key_point", "why"})
 # Sentences of the answer and of the follow-ups read best on their own; a key point says the same more tersely.
 _KIND_BONUS = {"answer": 0.08, "expected": 0.0, "correction": 0.0, "key_point": 0.08, "why": -0.03}
 
@@ -93,7 +93,7 @@ def _overview(entry: Entry, index: Index) -> tuple[str, ...]:
 
 def related(query: str, entries: Sequence[Entry], said: Sequence[str], index: Index, count: int = 5) -> tuple[str, ...]:
     """The statements nearest to a question that were not quoted yet: what a model may add from."""
-    passages = [p for entry in entries for p in passages_of(entry) if p.kind in _STATEMENTS]
+    passages = [p for entry in entries for p in passages_of(entry) if p.kind in STATED]
     vectors = index.vectors_of(passages)
     score = vectors @ index.encoder.encode([query])[0]
     before = index.encoder.encode(list(said)) if said else None
@@ -110,7 +110,7 @@ def related(query: str, entries: Sequence[Entry], said: Sequence[str], index: In
 
 def _nearest(question: str, query: str, entry: Entry, index: Index, count: int) -> Quotation:
     """The `count` statements of an entry nearest to a question, and the core of the topic that is not among them."""
-    passages = [p for p in passages_of(entry) if p.kind in _STATEMENTS]
+    passages = [p for p in passages_of(entry) if p.kind in STATED]
     vectors = index.vectors_of(passages)
     asked, whole = index.encoder.encode([at_inference(question), at_inference(query)])
     near = vectors @ whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,10 +10,10 @@ from coach.llm import Message
 from coach.prompts import (
     MAX_USER_CHARACTERS,
     addition_prompt,
-    claim_prompt,
     clipped,
     point_prompt,
     quoted,
+    same_prompt,
     support_prompt,
 )
 
@@ -80,9 +80,9 @@ def test_prompts_share_all_up_to_the_turn() -> None:
     [
         addition_prompt(NOTES, [], HOSTILE, ["It is off."]),
         point_prompt("What is dropout?", HOSTILE, "It is off."),
-        claim_prompt("What is dropout?", HOSTILE, "It is on."),
+        same_prompt(HOSTILE, "It is on."),
     ],
-    ids=["addition", "point", "claim"],
+    ids=["addition", "point", "same"],
 )
 def test_hostile_text_stands_between_markers_only(messages: Sequence[Message]) -> None:
     text = messages[-1].content
@@ -115,7 +115,12 @@ def test_a_check_carries_notes_and_statement() -> None:
     assert "It is flat." in text
 
 
-@pytest.mark.parametrize("prompt", [point_prompt, claim_prompt])
-def test_a_judgement_of_nothing_fails_loudly(prompt: Callable[[str, str, str], object]) -> None:
+def test_a_judgement_of_nothing_fails_loudly() -> None:
     with pytest.raises(ValueError, match="judgement"):
-        prompt("What is dropout?", "It drops units.", " ")
+        point_prompt("What is dropout?", "It drops units.", " ")
+
+
+@pytest.mark.parametrize(("sentence", "statement"), [("", "It is on."), ("It drops units.", " ")])
+def test_a_comparison_with_nothing_fails_loudly(sentence: str, statement: str) -> None:
+    with pytest.raises(ValueError, match="comparison"):
+        same_prompt(sentence, statement)
