@@ -38,9 +38,9 @@ POINT_BIAS, POINT_WEIGHTS = -4.61, (4.32, 6.67, 3.59, 2.27)
 COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
-# Probability of a misstatement from which it is flagged, and from which its sentence is no ground for praise: chosen on
-# the development half of `benchmarks/grading.py --errors`.
-FLAGGED = 0.5
+# Probability of a misstatement from which it is flagged, and from which its sentence is no ground for praise. On the
+# development half of `benchmarks/grading.py --errors` 0.4 flags 26 of 92 errors and 2 of 75 answers without one.
+FLAGGED = 0.4
 DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence

@@ -18,6 +18,7 @@ from coach.selection import (
     suggestions,
 )
 from coach.sentences import split_sentences
+from coach.vocabulary import terms
 
 
 def quoted(index: Index, question: str, *ids: str) -> tuple[str, ...]:
@@ -153,3 +154,33 @@ def test_an_own_entry_of_one_sentence_is_quoted(cache: Path, encoder: SentenceEn
     index = Index.build([own], encoder, cache)
     assert quoted(index, "what does a frobnicator turn", "x") == ("A frobnicator turns knobs.",)
     assert suggestions(own, ["what is it"], index) == ("Why?",)
+
+
+@pytest.mark.parametrize(
+    ("question", "key", "word"),
+    [
+        ("and at test time?", "batch-normalisation", "inference"),
+        ("what about eval mode?", "dropout", "inference"),
+        ("what does top-p sampling do?", "text-generation", "top-p"),
+        ("what is the kv cache", "text-generation", "KV cache"),
+        ("difference between L1 and L2", "regularisation", "L1"),
+    ],
+)
+def test_what_is_asked_for_comes_first_and_the_core_after_it(index: Index, question: str, key: str, word: str) -> None:
+    entry = index.entry(key)
+    (found,) = quotations(question, f"{entry.title}: {question}", [entry], index)
+    assert word in found.answering[0]
+    assert len(found.answering) <= NARROW_SENTENCES
+    assert found.sentences == found.answering + found.core
+    assert set(found.core) <= {point.text for point in entry.key_points}
+
+
+def test_no_statement_is_quoted_beside_one_that_holds_all_its_words(index: Index) -> None:
+    for entry in index.entries:
+        for question in entry.aliases[:6]:
+            (found,) = quotations(question, question, [entry], index)
+            if is_general(question, entry):
+                continue
+            words = [set(terms(sentence)) for sentence in found.sentences]
+            for n, own in enumerate(words):
+                assert not any(own <= other for m, other in enumerate(words) if m != n)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from coach.retrieval import Index
-from coach.vocabulary import Vocabulary, terms
+from coach.vocabulary import Vocabulary, at_inference, terms
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,12 @@ def test_terms_fold_case_plurals_and_spelling() -> None:
     assert terms("categories and classes") == ["category", "classe"]
     assert terms("the loss, an analysis") == ["loss", "analysis"]
     assert terms("GPUs and CPUs") == ["gpu", "cpu"]
+
+
+@pytest.mark.parametrize("text", ["at test time", "at prediction time", "at evaluation time", "in eval mode"])
+def test_the_time_when_a_model_is_used_has_one_name(text: str) -> None:
+    assert at_inference(f"What happens {text}?") == f"What happens {text.split()[0]} inference?"
+
+
+def test_time_of_another_kind_keeps_its_name() -> None:
+    assert at_inference("training time and a test set") == "training time and a test set"
