@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -208,22 +207,14 @@ def fit_errors(coach: Coach) -> dict[str, Any]:
     answers: list[int] = []
     entries: list[str] = []
     chosen = with_errors("dev")
-    encoder = coach.index.encoder
-    known: dict[tuple[str, ...], Any] = {}
-
-    def vectors_of(texts: Sequence[str]) -> Any:
-        if tuple(texts) not in known:
-            known[tuple(texts)] = encoder.encode(texts)
-        return known[tuple(texts)]
-
     for n, r in enumerate(chosen):
         entry = coach.entry(r["entry"])
         screened = screen(clipped(r["answer"])[0], entry.question)
         if not screened.sentences:
             continue
         task = Task.of_entry(entry, coach.foil(entry))
-        found = Stretches.of(screened.sentences, encoder)
-        near = candidates(found, entry.misconceptions, task.true, vectors_of)
+        found = Stretches.of(screened.sentences, coach.index)
+        near = candidates(found, entry.misconceptions, task.true, coach.index)
         for one, lead in zip(near, leads(near, coach.llm), strict=True):
             rows.append(one.features(lead))
             wrong.append(is_wrong(one.sentence, r["errors"]))

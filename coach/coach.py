@@ -195,7 +195,7 @@ class Coach:
     @property
     def wording(self) -> Wording:
         """What says feedback and follow-ups, in the model's words when it is ready."""
-        return Wording(self.llm, self.index.encoder)
+        return Wording(self.llm, self.index)
 
     def judge(self) -> Judge:
         """What grades; raises `GradingError` while there is no language model."""
@@ -275,7 +275,7 @@ class Coach:
         if llm is None:
             return None, f"The language model that grades is not available ({self.status.message})."
         if self._ready_judge is None:
-            self._ready_judge = Judge(llm, self.index.encoder, self.settings.cache_dir)
+            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir)
         return self._ready_judge, ""
 
     def _prepare(self, entry: Entry) -> None:

@@ -101,7 +101,6 @@ class Judge:
         self._encoder = encoder
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
-        self._vectors: dict[tuple[str, ...], Vectors] = {}
         self._lock = threading.Lock()
 
     def grade(self, task: Task, answer: str) -> Scorecard:
@@ -113,7 +112,7 @@ class Judge:
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
         found = Stretches.of(screened.sentences, self._encoder)
-        said = misstatements(found, task.misconceptions, task.true, self._llm, self._vectors_of)
+        said = misstatements(found, task.misconceptions, task.true, self._llm, self._encoder)
         doubted = {one.sentence for one in said if one.probability >= DOUBTED}
         verdicts = tuple(replace(v, doubted=v.evidence in doubted) for v in self._verdicts(task, screened, found))
         flags = (
@@ -168,16 +167,8 @@ class Judge:
 
     def _nearness(self, found: Stretches, task: Task) -> Vectors:
         """Cosines of stretches of an answer with the key points, shape (stretches, points)."""
-        near: Vectors = found.vectors @ self._vectors_of([p.text for p in task.points]).T
+        near: Vectors = found.vectors @ self._encoder.encode([p.text for p in task.points]).T
         return near
-
-    def _vectors_of(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of an entry's texts, encoded once."""
-        key = tuple(texts)
-        with self._lock:
-            if key not in self._vectors:
-                self._vectors[key] = self._encoder.encode(key)
-            return self._vectors[key]
 
     def _verdicts(self, task: Task, screened: Screened, found: Stretches) -> tuple[Verdict, ...]:
         near = self._nearness(found, task)

@@ -9,18 +9,15 @@ no calibration.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from coach.grounding import yes_over_no
 from coach.knowledge import Misconception
 from coach.llm import LLM
 from coach.prompts import YES_NO, same_prompt
+from coach.retrieval import Encoder
 from coach.stretches import Stretches
-
-if TYPE_CHECKING:
-    from coach.retrieval import Vectors
 
 # `benchmarks/grading.py --errors --fit`, development half.
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)  # of `Candidate.features`
@@ -61,10 +58,10 @@ def misstatements(
     misconceptions: Sequence[Misconception],
     true: Sequence[str],
     llm: LLM,
-    vectors_of: Callable[[Sequence[str]], Vectors],
+    encoder: Encoder,
 ) -> tuple[Misstatement, ...]:
     """For each sentence near a misconception the likeliest one, in no particular order; `true` is what is so."""
-    near = candidates(found, misconceptions, true, vectors_of)
+    near = candidates(found, misconceptions, true, encoder)
     best: dict[str, Misstatement] = {}
     for one, lead in zip(near, leads(near, llm), strict=True):
         probability = _probability(one.features(lead))
@@ -77,13 +74,13 @@ def candidates(
     found: Stretches,
     misconceptions: Sequence[Misconception],
     true: Sequence[str],
-    vectors_of: Callable[[Sequence[str]], Vectors],
+    encoder: Encoder,
 ) -> list[Candidate]:
     """The misconceptions nearest to what was said, each with the sentence that it is nearest to."""
     if not misconceptions:
         return []
-    claims = found.vectors @ vectors_of([m.claim for m in misconceptions]).T
-    truth = (found.vectors @ vectors_of([*true, *(m.correction for m in misconceptions)]).T).max(axis=1)
+    claims = found.vectors @ encoder.encode([m.claim for m in misconceptions]).T
+    truth = (found.vectors @ encoder.encode([*true, *(m.correction for m in misconceptions)]).T).max(axis=1)
     beyond = claims - truth[:, None]
     near: list[Candidate] = []
     compared: dict[int, set[int]] = {}  # with each sentence, by place

@@ -67,6 +67,7 @@ class Index:
         self._ranking = ranking
         self._by_id = {entry.id: entry for entry in self.entries}
         self._rows = {passage: row for row, passage in enumerate(self.passages)}
+        self._text_rows = {passage.text: row for row, passage in enumerate(self.passages)}
         self._vocabulary = Vocabulary(self.entries, self.passages)
 
     @classmethod
@@ -104,6 +105,25 @@ class Index:
 
         rows = np.array([self._rows[passage] for passage in passages], dtype=np.int64)
         vectors: Vectors = self._dense.reconstruct_batch(rows)
+        return vectors
+
+    @property
+    def name(self) -> str:
+        """The name of the encoder: an index is one that knows its own texts."""
+        return self.encoder.name
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of the texts, shape (texts, dimensions); those of indexed texts are looked up."""
+        import numpy as np
+
+        vectors = np.empty((len(texts), self._dense.d), dtype=np.float32)
+        rows = [self._text_rows.get(text) for text in texts]
+        known = [n for n, row in enumerate(rows) if row is not None]
+        others = [n for n, row in enumerate(rows) if row is None]
+        if known:
+            vectors[known] = self._dense.reconstruct_batch(np.array([rows[n] for n in known], dtype=np.int64))
+        if others:
+            vectors[others] = self.encoder.encode([texts[n] for n in others])
         return vectors
 
     def named(self, text: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def verbatim(messages: Sequence[Message]) -> float:
 
 
 def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: SentenceEncoder) -> None:
-    found = misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=verbatim), encoder.encode)
+    found = misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=verbatim), encoder)
     best = max(found, key=lambda one: one.probability)
     assert best.sentence == SAID[1]
     assert best.misconception == ON
@@ -38,35 +38,35 @@ def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: Sentence
 
 
 def test_a_model_that_says_yes_to_everything_finds_nothing(encoder: SentenceEncoder) -> None:
-    found = misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=lambda _: 5.0), encoder.encode)
+    found = misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=lambda _: 5.0), encoder)
     assert found
     assert all(one.probability < 0.3 for one in found)
 
 
 def test_a_sentence_that_says_the_correction_is_none(encoder: SentenceEncoder) -> None:
     said = ("Dropout is switched off at inference.",)
-    found = misstatements(Stretches.of(said, encoder), LISTED, (), FakeLLM(judge=verbatim), encoder.encode)
+    found = misstatements(Stretches.of(said, encoder), LISTED, (), FakeLLM(judge=verbatim), encoder)
     assert all(one.probability < 0.1 for one in found)
 
 
 @pytest.mark.parametrize("said", [SAID[2:], ("Bread needs flour, water and salt.",)])
 def test_what_is_near_to_no_misconception_is_not_asked_about(encoder: SentenceEncoder, said: tuple[str, ...]) -> None:
     llm = FakeLLM(judge=verbatim)
-    assert misstatements(Stretches.of(said, encoder), LISTED, (), llm, encoder.encode) == ()
+    assert misstatements(Stretches.of(said, encoder), LISTED, (), llm, encoder) == ()
     assert llm.judged == []
 
 
 def test_without_misconceptions_nothing_is_asked(encoder: SentenceEncoder) -> None:
-    assert misstatements(Stretches.of(SAID, encoder), (), (), FakeLLM(judge=verbatim), encoder.encode) == ()
+    assert misstatements(Stretches.of(SAID, encoder), (), (), FakeLLM(judge=verbatim), encoder) == ()
 
 
 def test_the_model_is_asked_about_few_of_them(encoder: SentenceEncoder) -> None:
     many = tuple(
         Misconception(f"Dropout stays switched on at inference, case {n}.", "It is switched off.") for n in range(30)
     )
-    near = candidates(Stretches.of(SAID[1:2] * 5, encoder), many, (), encoder.encode)
+    near = candidates(Stretches.of(SAID[1:2] * 5, encoder), many, (), encoder)
     assert len(near) == MAX_ASKED
-    assert len(candidates(Stretches.of(SAID[1:2], encoder), many, (), encoder.encode)) == MAX_PER_SENTENCE
+    assert len(candidates(Stretches.of(SAID[1:2], encoder), many, (), encoder)) == MAX_PER_SENTENCE
 
 
 def test_a_model_that_fails_is_not_hidden(encoder: SentenceEncoder) -> None:
@@ -74,4 +74,4 @@ def test_a_model_that_fails_is_not_hidden(encoder: SentenceEncoder) -> None:
         raise ModelError("Out of memory; use --model small.")
 
     with pytest.raises(ModelError):
-        misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=dies), encoder.encode)
+        misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=dies), encoder)

@@ -219,3 +219,12 @@ def test_an_index_of_nothing_is_refused() -> None:
 def test_an_index_of_one_bare_entry_works() -> None:
     index = Index.build([Entry("x", "What?", "Thing.")], LetterEncoder())
     assert [hit.entry.id for hit in index.search("anything at all").hits] == ["x"]
+
+
+def test_an_index_encodes_as_its_encoder_does_and_looks_its_own_texts_up(
+    index: Index, encoder: SentenceEncoder
+) -> None:
+    texts = [index.passages[3].text, "a text that no entry holds", index.passages[40].text]
+    assert np.allclose(index.encode(texts), encoder.encode(texts), atol=1e-4)
+    assert index.encode([]).shape == (0, index.encode(texts).shape[1])
+    assert index.name == encoder.name
