@@ -21,7 +21,7 @@ from coach.grading import Flag, Scorecard, Status, Verdict
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
-from coach.misstatements import misstatements
+from coach.misstatements import doubtful, misstatements
 from coach.passages import STATED, passages_of
 from coach.prompts import YES_NO, clipped, note_prompt, point_prompt
 from coach.retrieval import Encoder, terms
@@ -39,8 +39,8 @@ COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
 # Probability of a misstatement from which it is flagged, and from which its sentence is no ground for praise. On the
-# development half of `benchmarks/grading.py --errors` 0.4 flags 26 of 92 errors and 2 of 75 answers without one.
-FLAGGED = 0.4
+# development half of `benchmarks/grading.py --errors` 0.35 flags 30 of 92 errors and 2 of 75 answers without one.
+FLAGGED = 0.35
 DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
@@ -114,6 +114,7 @@ class Judge:
         found = Stretches.of(screened.sentences, self._encoder)
         said = misstatements(found, task.misconceptions, task.true, self._llm, self._encoder)
         doubted = {one.sentence for one in said if one.probability >= DOUBTED}
+        doubted |= doubtful(found, task.misconceptions, task.true, self._encoder)
         verdicts = tuple(replace(v, doubted=v.evidence in doubted) for v in self._verdicts(task, screened, found))
         flags = (
             Flag(one.misconception.claim, one.misconception.correction, one.sentence, round(one.probability, 3))

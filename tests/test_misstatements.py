@@ -11,7 +11,7 @@ from fake_llm import FakeLLM
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
-from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, candidates, misstatements
+from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, candidates, doubtful, misstatements
 from coach.retrieval import SentenceEncoder
 from coach.stretches import Stretches
 
@@ -75,3 +75,10 @@ def test_a_model_that_fails_is_not_hidden(encoder: SentenceEncoder) -> None:
 
     with pytest.raises(ModelError):
         misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=dies), encoder)
+
+
+def test_what_is_nearer_to_a_misconception_than_to_the_truth_is_doubted(encoder: SentenceEncoder) -> None:
+    said = (ON.claim, "It is a regulariser that works against overfitting.")
+    true = ("Dropout is a regulariser against overfitting.",)
+    assert doubtful(Stretches.of(said, encoder), LISTED, true, encoder) == {ON.claim}
+    assert doubtful(Stretches.of(said, encoder), (), true, encoder) == frozenset()
