@@ -37,7 +37,7 @@ def feedback(card: Scorecard) -> tuple[Sentence, ...]:
     for verdict in made[:MAX_PRAISED]:
         said.append(Sentence(f"You made this point: {_plain(verdict.key_point.text)}", verdict.key_point.id, "made"))
     for flag in card.misconceptions[:1]:
-        wrong = f"One thing was wrong: you said “{_short(flag.evidence)}”. {flag.correction}"
+        wrong = f"One thing was wrong: you said “{_short(flag.evidence).rstrip('.')}”. {flag.correction}"
         said.append(Sentence(wrong, flag.claim, "wrong"))
     for verdict in (missing or partly)[: MAX_MISSING if len(said) < MAX_MISSING else 1]:
         opening = "What is missing" if verdict.status == "missed" else "You came near to this point; say it outright"
