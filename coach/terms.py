@@ -79,7 +79,8 @@ def terms_in(texts: Iterable[str]) -> tuple[str, ...]:
     known = {folded(term) for term in VOCABULARY}
     # Short forms such as "NMS" or "DenseNet" mark themselves as terms by capitals after the first letter.
     for token in re.findall(r"\b(?:[A-Z]{2,6}\d?|[A-Z]*[a-z]+[A-Z][A-Za-z]*\d?)\b", whole):
-        if folded(token) not in known and folded(token).removesuffix("s") not in known:
+        # "AND" and "OR" are gates in a text on perceptrons, and words everywhere else.
+        if not {folded(token), folded(token).removesuffix("s")} & (known | FUNCTION_WORDS):
             counts[token] = counts.get(token, 0) + 1
     return tuple(sorted((term for term, count in counts.items() if count), key=lambda term: -counts[term]))
 

@@ -24,6 +24,10 @@ def test_terms_of_a_text_most_frequent_first() -> None:
     assert not {"mAP", "HOG"} & set(found)
 
 
+def test_gates_that_are_also_ordinary_words_are_no_terms() -> None:
+    assert terms_in(["It computes AND and OR, but not XOR."]) == ("XOR",)
+
+
 @pytest.mark.parametrize(
     ("written", "wanted"),
     [
