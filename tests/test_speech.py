@@ -15,12 +15,14 @@ from coach.config import Settings
 from coach.delivery import delivery
 from coach.errors import AudioError, WeightsError
 from coach.speech import (
+    Change,
     Whisper,
-    allowance,
     capitalised,
     filler_places,
     load_transcriber,
+    odds,
     prompt_text,
+    rounds,
     settled,
     transcribe_file,
     transcript_record,
@@ -191,10 +193,41 @@ def test_words_are_clipped_to_speech_and_stray_ones_dropped() -> None:
     assert [(w.text, w.start, w.end) for w in placed] == [("one", 1.0, 1.5), ("two", 1.5, 2.0), ("three", 4.1, 4.8)]
 
 
-def test_long_terms_may_cost_more_than_short_ones_and_expected_more_than_others() -> None:
-    short = Candidate(0, 1, "GAN", 0.1, 3, False)
-    long = Candidate(0, 2, "mode collapse", 0.1, 9, False)
-    assert 0 < allowance(short, False) < allowance(short, True) < allowance(long, True)
+def test_a_long_near_term_for_unsure_pieces_of_words_is_likeliest() -> None:
+    term = Candidate(0, 2, "mode collapse", 0.1, 9, False)
+    usual = odds(term, (0.5, 0.5))
+    assert odds(Candidate(0, 2, "GAN", 0.1, 3, False), (0.5, 0.5)) < usual
+    assert odds(Candidate(0, 2, "mode collapse", 0.2, 9, False), (0.5, 0.5)) < usual
+    assert odds(Candidate(0, 2, "mode collapse", 0.1, 9, False, known=True), (0.5, 0.5)) < usual
+    assert odds(term, (0.99, 0.99)) < usual
+    assert odds(term, (0.5,)) < usual
+
+
+def test_a_change_is_worth_less_the_more_it_costs() -> None:
+    change = Change(0, 1, [7], 1.0)
+    assert change.worth(0.0) == 1.0 > change.worth(2.0) > change.worth(10.0)
+    assert change.worth(10.0) < 0
+
+
+def test_changes_that_are_apart_are_tried_together() -> None:
+    first, beside, far = Change(0, 2, [1], 1.0), Change(3, 4, [1], 1.0), Change(20, 21, [1, 2], 1.0)
+    assert rounds([far, first, beside]) == [[first, far], [beside]]
+    assert rounds([]) == []
+    assert not first.apart_from(Change(1, 3, [1], 1.0))
+
+
+def test_changes_cost_the_same_tried_together_and_alone(whisper: Whisper, speak: Speak) -> None:
+    audio = speak("We use dropout in the big layers of the network and batch normalisation in all of the others.")
+    heard = whisper._hear(Window((Span(0.0, len(audio) / SAMPLE_RATE),)), audio)
+    tokens, _ = whisper._decode(heard, start := [*whisper._prompt(TERMS), *whisper._tokenizer.sot_sequence])
+    probabilities = heard.align(start, tokens).text_token_probs
+    last = len(tokens) - 2
+    changes = [Change(2, 3, tokens[2:3], 0.0), Change(last, last + 1, tokens[:1], 0.0)]
+    together = heard.losses(start, tokens, probabilities, changes)
+    alone = [heard.losses(start, tokens, probabilities, [change])[0] for change in changes]
+    assert together == pytest.approx(alone, abs=1e-3)
+    assert together[0] == pytest.approx(0.0, abs=1e-3)
+    assert together[1] > 1.0
 
 
 def test_fillers_are_looked_for_only_in_short_words_that_stand_alone() -> None:

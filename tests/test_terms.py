@@ -51,6 +51,7 @@ def test_capitals_are_put_right(written: str, wanted: str) -> None:
         ("the translation equivalence of filters", "translation equivariance"),
         ("a match size of ten", "batch size"),
         ("by back propagation alone", "backpropagation"),
+        ("a head and state", "hidden state"),
     ],
 )
 def test_misheard_terms_are_candidates(text: str, term: str) -> None:
@@ -58,7 +59,7 @@ def test_misheard_terms_are_candidates(text: str, term: str) -> None:
 
 
 def test_terms_that_are_there_already_are_not_replaced() -> None:
-    words = "an input gate, an output gate and the CPU with a non-linearity".split()
+    words = "an input gate, an output gate and the CPU or a TPU with a non-linearity".split()
     assert Lexicon().candidates(words) == ()
 
 
