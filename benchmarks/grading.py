@@ -6,9 +6,9 @@ reference's words, each of the answer against the entry's answer; and a single d
 
 `--feedback N` has the model word the feedback to N answers and counts how often the check refused it.
 
-`--errors` counts errors flagged and false alarms, in answers written apart (`data/errors.jsonl`) and in those of known
-quality. With `--fit` it prints the weights that the development half chooses (logistic regression; of several
-misconceptions near a wrong sentence the likeliest counts) and what thresholds would flag, entries left out in turn.
+`--errors` counts errors flagged and false alarms in answers written apart (`data/errors.jsonl`). With `--fit` it prints
+the weights that these and the answers of known quality choose, development halves (logistic regression; of several
+misconceptions near a wrong sentence the likeliest counts), and what thresholds would flag, entries left out in turn.
 """
 
 from __future__ import annotations
@@ -155,12 +155,10 @@ def fit(coach: Coach) -> dict[str, Any]:
     }
 
 
-def with_errors(split: str) -> list[dict[str, Any]]:
-    """Answers written apart with one error or none, and those of known quality that hold neither or one."""
+def written_apart(split: str) -> list[dict[str, Any]]:
+    """Answers written apart with one error or none."""
     lines = (DATA / "errors.jsonl").read_text(encoding="utf-8").splitlines()
-    own = [r for r in map(json.loads, lines) if r["split"] == split]
-    kinds = ("excellent", "concise", "good", "thin", "good_error")
-    return own + [r for r in records(split) if r["kind"] in kinds]
+    return [r for r in map(json.loads, lines) if r["split"] == split]
 
 
 def is_wrong(sentence: str, errors: list[str]) -> bool:
@@ -169,31 +167,22 @@ def is_wrong(sentence: str, errors: list[str]) -> bool:
     return any(said in (e := " ".join(error.lower().split()).rstrip(".")) or e in said for error in errors)
 
 
-def error_flags(coach: Coach, split: str) -> dict[str, Any]:
-    """Errors flagged and false alarms, by where the answers come from."""
+def error_flags(coach: Coach, split: str) -> dict[str, int]:
+    """Errors flagged, and false alarms, in the answers written apart."""
     counts: dict[str, int] = defaultdict(int)
-    for r in with_errors(split):
+    for r in written_apart(split):
         entry = coach.entry(r["entry"])
-        card = coach.grade(Task.of_entry(entry, coach.foil(entry)), r["answer"])
-        flagged = [is_wrong(f.evidence, r["errors"]) for f in card.misconceptions]
-        origin = "written apart" if "set" in r else "of known quality"
+        flags = coach.grade(Task.of_entry(entry, coach.foil(entry)), r["answer"]).misconceptions
+        wrong = [is_wrong(flag.evidence, r["errors"]) for flag in flags]
         if r["errors"]:
-            counts[f"{origin}, with one error"] += 1
-            counts[f"{origin}, with one error: flagged"] += any(flagged)
-            counts[f"{origin}, with one error: a true sentence flagged"] += not all(flagged)
+            counts["with one error"] += 1
+            counts["with one error: flagged"] += any(wrong)
+            counts["with one error: a true sentence flagged"] += not all(wrong)
         else:
-            counts[f"{origin}, without error"] += 1
-            counts[f"{origin}, without error: flagged"] += bool(flagged)
-        print(
-            json.dumps(
-                {
-                    "entry": entry.id,
-                    "errors": r["errors"],
-                    "flags": [(f.evidence, f.claim) for f in card.misconceptions],
-                }
-            )
-        )
-    return dict(sorted(counts.items()))
+            counts["without error"] += 1
+            counts["without error: flagged"] += bool(flags)
+        print(json.dumps({"errors": r["errors"], "flags": [(flag.evidence, flag.claim) for flag in flags]}))
+    return dict(counts)
 
 
 def fit_errors(coach: Coach) -> dict[str, Any]:
@@ -206,7 +195,8 @@ def fit_errors(coach: Coach) -> dict[str, Any]:
     wrong: list[bool] = []
     answers: list[int] = []
     entries: list[str] = []
-    chosen = with_errors("dev")
+    kinds = ("excellent", "concise", "good", "thin", "good_error")
+    chosen = written_apart("dev") + [r for r in records("dev") if r["kind"] in kinds]
     for n, r in enumerate(chosen):
         entry = coach.entry(r["entry"])
         screened = screen(clipped(r["answer"])[0], entry.question)
