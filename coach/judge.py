@@ -55,7 +55,8 @@ _GENERIC = (
 class Task:
     """What an answer is graded against; `models` are answers that make every point, `foil` one that makes none.
 
-    `true` are statements that a misconception is told apart from.
+    `true` are statements that a misconception is told apart from. `curated`: somebody wrote the points as such; else
+    they are sentences of a reference answer, and an answer need not make each of them in full.
     """
 
     question: str
@@ -64,6 +65,7 @@ class Task:
     models: tuple[str, ...]
     foil: str
     true: tuple[str, ...] = ()
+    curated: bool = True
 
     @classmethod
     def of_entry(cls, entry: Entry, foil: str, only_point: str = "") -> Task:
@@ -75,7 +77,7 @@ class Task:
     @classmethod
     def of_reference(cls, question: str, reference: str, foil: str) -> Task:
         """The task of a bare question with a reference answer; its sentences are the points."""
-        return cls(question, key_points_from(reference), (), (reference,), foil)
+        return cls(question, key_points_from(reference), (), (reference,), foil, curated=False)
 
     @classmethod
     def of_follow_up(cls, entry: Entry, question: str, foil: str) -> Task:
@@ -93,6 +95,11 @@ def _true(entry: Entry) -> tuple[str, ...]:
     return tuple(p.text for p in passages_of(entry) if p.kind in STATED)
 
 
+def _screened(task: Task, answer: str) -> Screened:
+    """What an answer states; a bare reference says which words a short answer may consist of."""
+    return screen(clipped(answer)[0], task.question, () if task.curated else terms(" ".join(task.models)))
+
+
 class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
@@ -107,8 +114,7 @@ class Judge:
         """The scorecard of an answer; raises `GradingError` when it cannot be graded."""
         if not task.points:
             raise GradingError("There is no key point to grade against; give the entry key points or a reference.")
-        text, _ = clipped(answer)
-        screened = screen(text, task.question)
+        screened = _screened(task, answer)
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
         found = Stretches.of(screened.sentences, self._encoder)
@@ -155,7 +161,7 @@ class Judge:
 
     def features(self, task: Task, answer: str) -> list[tuple[float, ...]]:
         """What each point's verdict is judged by, none for an answer that states nothing; for the benchmark's fit."""
-        screened = screen(clipped(answer)[0], task.question)
+        screened = _screened(task, answer)
         if not screened.sentences:
             return []
         return self._features(task, screened, self._nearness(Stretches.of(screened.sentences, self._encoder), task))
@@ -175,7 +181,7 @@ class Judge:
         near = self._nearness(found, task)
         verdicts = []
         for n, (point, features) in enumerate(zip(task.points, self._features(task, screened, near), strict=True)):
-            probability = _logistic(POINT_BIAS, POINT_WEIGHTS, features)
+            probability = _logistic(POINT_BIAS, POINT_WEIGHTS, features) if task.curated else _mix(features)
             status = _status(probability)
             evidence = _evidence(screened, near[:, n]) if status != "missed" else ""
             if status in ("covered", "partial") and not evidence:
@@ -208,6 +214,11 @@ def _share(point: KeyPoint, said: set[str]) -> float:
     """The share of a point's words that were said."""
     own = set(terms(point.text))
     return len(own & said) / max(1, len(own))
+
+
+def _mix(features: Sequence[float]) -> float:
+    """The plain mean of the signs, each between 0 and 1: nothing is fitted to references not split into points."""
+    return sum(min(max(sign, 0.0), 1.0) for sign in features) / len(features)
 
 
 def _logistic(bias: float, weights: Sequence[float], features: Sequence[float]) -> float:

@@ -86,8 +86,11 @@ class Screened:
         return " ".join(self.sentences)
 
 
-def screen(answer: str, question: str) -> Screened:
+def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened:
     """The statements of an answer; empty when it states nothing or commands the grader.
+
+    `expected` are terms of a bare reference answer. Where a question wants a word or two ("Where does a program begin?"),
+    an answer that has one of them states something, however short it is or however much of the question it repeats.
 
     Raises `GradingError` when the answer is in a language that cannot be graded.
     """
@@ -99,10 +102,11 @@ def screen(answer: str, question: str) -> Screened:
     added = own - set(terms(question)) - _TALK
     pieces = tuple(s for line in answer.splitlines() for s in split_sentences(line, loose=True))
     negated = sum(bool(_NEGATION.search(piece)) for piece in pieces)
+    to_the_point = bool(added & set(expected))
     states_nothing = (
-        len(words) < MIN_WORDS
+        (len(words) < MIN_WORDS and not to_the_point)
         or (len(words) >= MIN_LIST_WORDS and _function_share(words) < MIN_FUNCTION_WORDS)
-        or (bool(own) and len(added) < MAX_ECHO * len(own))
+        or (bool(own) and len(added) < MAX_ECHO * len(own) and not to_the_point)
         or (len(pieces) >= MIN_NEGATED and negated >= MAX_NEGATED * len(pieces))
         or (bool(_DONT_KNOW.search(answer)) and len(added) < SHORT_ANSWER_TERMS)
     )

@@ -113,3 +113,11 @@ def test_no_honest_answer_of_the_benchmark_is_set_aside() -> None:
     honest = [r for r in graded if r["split"] == "dev" and r["kind"] in ("excellent", "concise", "good", "good_error")]
     assert len(honest) > 50
     assert [r["answer"][:80] for r in honest if not screen(r["answer"], QUESTION).sentences] == []
+
+
+@pytest.mark.parametrize("answer", ["Main function.", "push", "A program begins to execute at the main function."])
+def test_a_word_that_a_bare_reference_expects_is_an_answer(answer: str) -> None:
+    question = "Where does a program begin to execute?"
+    assert screen(answer, question, ["main", "function", "push"]).sentences
+    assert not screen("A program begins to execute.", question, ["main", "function"]).sentences
+    assert not screen("dropout", "What is dropout?").sentences
