@@ -124,7 +124,8 @@ def _nearest(question: str, query: str, entry: Entry, index: Index, count: int) 
 
     def take(rows: Iterable[int], most: int, similar: float) -> None:
         for n in rows:
-            shorter = [k for k, m in enumerate(chosen) if words[m] <= words[n]]
+            alike = [k for k, m in enumerate(chosen) if float(vectors[n] @ vectors[m]) >= SAID_IN_CORE]
+            shorter = [k for k in alike if words[chosen[k]] <= words[n]]
             if shorter:  # the same and more
                 chosen[shorter[0]] = n
             elif all(float(vectors[n] @ vectors[m]) < similar and not words[n] <= words[m] for m in chosen):
