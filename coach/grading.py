@@ -6,6 +6,7 @@ Numbers are computed here; the language model never writes one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,3 +81,8 @@ class Scorecard:
         half = INTERVAL_Z * math.sqrt(INTERVAL_WIDENING**2 * variance + INTERVAL_FLOOR**2)
         low, high = (min(MAX_SCORE, max(0.0, end)) for end in (self._mean - half, self._mean + half))
         return (round(low, 1), round(high, 1))
+
+
+def logistic(bias: float, weights: Sequence[float], features: Sequence[float]) -> float:
+    """The probability (0 to 1) that a logistic regression gives to features."""
+    return 1.0 / (1.0 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))

@@ -8,7 +8,6 @@ development data; what it is fed is calibrated per entry and model, so that it c
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
 from coach.errors import GradingError
-from coach.grading import Flag, Scorecard, Status, Verdict
+from coach.grading import Flag, Scorecard, Status, Verdict, logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
@@ -39,7 +38,8 @@ COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
 # Probability of a misstatement from which it is flagged, and from which its sentence is no ground for praise. On the
-# development half of `benchmarks/grading.py --errors` 0.35 flags 30 of 92 errors and 2 of 75 answers without one.
+# development half of `benchmarks/grading.py --errors` 0.35 flags 30 of 92 errors and 2 of 75 answers without one, with
+# the weights and candidates of that fit (see `coach/misstatements.py`).
 FLAGGED = 0.35
 DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
@@ -92,7 +92,8 @@ class Task:
 
 
 def _true(entry: Entry) -> tuple[str, ...]:
-    return tuple(p.text for p in passages_of(entry) if p.kind in STATED)
+    """What an entry states, but for the corrections, which stand beside their misconceptions."""
+    return tuple(p.text for p in passages_of(entry) if p.kind in STATED and p.kind != "correction")
 
 
 def _screened(task: Task, answer: str) -> Screened:
@@ -181,7 +182,7 @@ class Judge:
         near = self._nearness(found, task)
         verdicts = []
         for n, (point, features) in enumerate(zip(task.points, self._features(task, screened, near), strict=True)):
-            probability = _logistic(POINT_BIAS, POINT_WEIGHTS, features) if task.curated else _mix(features)
+            probability = logistic(POINT_BIAS, POINT_WEIGHTS, features) if task.curated else _mix(features)
             status = _status(probability)
             evidence = _evidence(screened, near[:, n]) if status != "missed" else ""
             if status in ("covered", "partial") and not evidence:
@@ -219,10 +220,6 @@ def _share(point: KeyPoint, said: set[str]) -> float:
 def _mix(features: Sequence[float]) -> float:
     """The plain mean of the signs, each between 0 and 1: nothing is fitted to references not split into points."""
     return sum(min(max(sign, 0.0), 1.0) for sign in features) / len(features)
-
-
-def _logistic(bias: float, weights: Sequence[float], features: Sequence[float]) -> float:
-    return 1.0 / (1.0 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))
 
 
 def _evidence(screened: Screened, nearness: Vectors) -> str:

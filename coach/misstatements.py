@@ -8,11 +8,11 @@ no calibration.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from coach.grading import logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Misconception
 from coach.llm import LLM
@@ -23,7 +23,8 @@ from coach.stretches import Stretches
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# `benchmarks/grading.py --errors --fit`, development half.
+# Logistic regression on the development half of `benchmarks/grading.py --errors`, fitted once by hand while candidates
+# were still chosen by their lead over the correction, six for an answer; `--errors --fit` fits them to those of now.
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)  # of `Candidate.features`
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
@@ -71,7 +72,7 @@ def misstatements(
     near = candidates(found, misconceptions, true, encoder)
     best: dict[str, Misstatement] = {}
     for one, lead in zip(near, leads(near, llm), strict=True):
-        probability = _probability(one.features(lead))
+        probability = logistic(BIAS, WEIGHTS, one.features(lead))
         if one.sentence not in best or probability > best[one.sentence].probability:
             best[one.sentence] = Misstatement(one.sentence, one.misconception, probability)
     return tuple(best.values())
@@ -131,7 +132,3 @@ def leads(near: Sequence[Candidate], llm: LLM) -> list[float]:
     chats += [same_prompt(one.sentence, one.misconception.correction) for one in near]
     odds = [yes_over_no(row) for row in llm.choice_logprobs(chats, YES_NO)]
     return [claim - correction for claim, correction in zip(odds[: len(near)], odds[len(near) :], strict=True)]
-
-
-def _probability(features: Sequence[float]) -> float:
-    return 1.0 / (1.0 + math.exp(-(BIAS + sum(w * f for w, f in zip(WEIGHTS, features, strict=True)))))
