@@ -5,10 +5,6 @@ those that thresholds were chosen on. Compared in the same run: TF-IDF cosine, M
 reference's words, each of the answer against the entry's answer; and a single digit asked of the same model.
 
 `--feedback N` has the model word the feedback to N answers and counts how often the check refused it.
-
-`--errors` counts errors flagged and false alarms in answers written apart (`data/errors.jsonl`). With `--fit` it prints
-the weights that these and the answers of known quality choose, development halves (logistic regression; of several
-misconceptions near a wrong sentence the likeliest counts), and what thresholds would flag, entries left out in turn.
 """
 
 from __future__ import annotations
@@ -34,11 +30,8 @@ from coach.feedback import feedback, next_follow_up
 from coach.grading import FLAG_PENALTY, MAX_SCORE
 from coach.judge import Task
 from coach.llm import Message
-from coach.misstatements import candidates, leads
 from coach.prompts import clipped
 from coach.retrieval import terms
-from coach.screening import screen
-from coach.stretches import Stretches
 
 DATA = Path(__file__).parent / "data"
 MADE = ("covered", "partial", "unsure")
@@ -153,91 +146,6 @@ def fit(coach: Coach) -> dict[str, Any]:
         "log_loss": round(float(log_loss(y, held_out)), 3),
         "auc": round(float(roc_auc_score(y, held_out)), 3),
     }
-
-
-def written_apart(split: str) -> list[dict[str, Any]]:
-    """Answers written apart with one error or none."""
-    lines = (DATA / "errors.jsonl").read_text(encoding="utf-8").splitlines()
-    return [r for r in map(json.loads, lines) if r["split"] == split]
-
-
-def is_wrong(sentence: str, errors: list[str]) -> bool:
-    """Whether a sentence of an answer holds one of its errors, or is part of one."""
-    said = " ".join(sentence.lower().split()).rstrip(".")
-    return any(said in (e := " ".join(error.lower().split()).rstrip(".")) or e in said for error in errors)
-
-
-def error_flags(coach: Coach, split: str) -> dict[str, int]:
-    """Errors flagged, and false alarms, in the answers written apart."""
-    counts: dict[str, int] = defaultdict(int)
-    for r in written_apart(split):
-        entry = coach.entry(r["entry"])
-        flags = coach.grade(Task.of_entry(entry, coach.foil(entry)), r["answer"]).misconceptions
-        wrong = [is_wrong(flag.evidence, r["errors"]) for flag in flags]
-        if r["errors"]:
-            counts["with one error"] += 1
-            counts["with one error: flagged"] += any(wrong)
-            counts["with one error: a true sentence flagged"] += not all(wrong)
-        else:
-            counts["without error"] += 1
-            counts["without error: flagged"] += bool(flags)
-        print(json.dumps({"errors": r["errors"], "flags": [(flag.evidence, flag.claim) for flag in flags]}))
-    return dict(counts)
-
-
-def fit_errors(coach: Coach) -> dict[str, Any]:
-    """Weights of a misstatement's probability, and what thresholds would flag, entries left out in turn."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold
-
-    assert coach.llm is not None
-    rows: list[tuple[float, ...]] = []
-    wrong: list[bool] = []
-    answers: list[int] = []
-    entries: list[str] = []
-    kinds = ("excellent", "concise", "good", "thin", "good_error")
-    chosen = written_apart("dev") + [r for r in records("dev") if r["kind"] in kinds]
-    for n, r in enumerate(chosen):
-        entry = coach.entry(r["entry"])
-        screened = screen(clipped(r["answer"])[0], entry.question)
-        if not screened.sentences:
-            continue
-        task = Task.of_entry(entry, coach.foil(entry))
-        found = Stretches.of(screened.sentences, coach.index)
-        near = candidates(found, entry.misconceptions, task.true, coach.index)
-        for one, lead in zip(near, leads(near, coach.llm), strict=True):
-            rows.append(one.features(lead))
-            wrong.append(is_wrong(one.sentence, r["errors"]))
-            answers.append(n)
-            entries.append(entry.id)
-            print(
-                json.dumps(
-                    [r["entry"], r["kind"], r["errors"], one.sentence, one.misconception.claim, lead, one.nearness]
-                )
-            )
-    x, y, owner = np.array(rows), np.array(wrong), np.array(answers)
-    keep = np.ones(len(y), dtype=bool)
-    for _ in range(4):
-        p = np.zeros(len(y))
-        for train, left in GroupKFold(5).split(x, y, entries):
-            model = LogisticRegression(C=10.0).fit(x[train][keep[train]], y[train][keep[train]])
-            p[left] = model.predict_proba(x[left])[:, 1]
-        for n in set(answers):
-            own = np.flatnonzero((owner == n) & y)
-            keep[own] = own == (own[p[own].argmax()] if len(own) else -1)
-    model = LogisticRegression(C=10.0).fit(x[keep], y[keep])
-    table = {}
-    for threshold in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7):
-        caught = {n for n in set(answers) if (p[(owner == n) & y] >= threshold).any()}
-        alarms = {n for n in set(answers) if (p[(owner == n) & ~y] >= threshold).any()}
-        for label, group in (("apart", lambda r: "set" in r), ("known", lambda r: "set" not in r)):
-            ids = [n for n, r in enumerate(chosen) if group(r)]
-            erring, clean = [n for n in ids if chosen[n]["errors"]], [n for n in ids if not chosen[n]["errors"]]
-            table[f"{threshold} {label}"] = (
-                f"{len(caught & set(erring))}/{len(erring)} caught, alarms: {len(alarms & set(clean))}/{len(clean)} "
-                f"without error, {len(alarms & set(erring))} beside one"
-            )
-    return {"bias": round(float(model.intercept_[0]), 2), "weights": model.coef_[0].round(2).tolist(), "table": table}
 
 
 def in_order(rows: list[tuple[str, int, float]]) -> tuple[float, int]:
@@ -380,7 +288,6 @@ def main() -> int:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
-    parser.add_argument("--errors", action="store_true", help="errors flagged and false alarms")
     parser.add_argument("--fit", action="store_true", help="fit the verdicts' regression on the development half")
     parser.add_argument("--feedback", type=int, default=0, help="answers to word feedback for")
     parser.add_argument("--model", default=None)
@@ -389,8 +296,6 @@ def main() -> int:
     coach.wait_ready(model=True)
     if args.mohler:
         result = mohler(coach, args.mohler, args.limit)
-    elif args.errors:
-        result = fit_errors(coach) if args.fit else error_flags(coach, args.split)
     elif args.fit:
         result = fit(coach)
     elif args.feedback:

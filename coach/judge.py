@@ -20,8 +20,9 @@ from coach.grading import Flag, Scorecard, Status, Verdict, logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
-from coach.misstatements import doubtful, misstatements
+from coach.misstatements import Likeness, misstatements
 from coach.passages import STATED, passages_of
+from coach.probe import Probe
 from coach.prompts import YES_NO, clipped, note_prompt, point_prompt
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
@@ -107,6 +108,7 @@ class Judge:
     def __init__(self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None) -> None:
         self._llm = llm
         self._encoder = encoder
+        self._probe = Probe.of(llm)
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
         self._lock = threading.Lock()
@@ -119,9 +121,9 @@ class Judge:
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
         found = Stretches.of(screened.sentences, self._encoder)
-        said = misstatements(found, task.misconceptions, task.true, self._llm, self._encoder)
-        doubted = {one.sentence for one in said if one.probability >= DOUBTED}
-        doubted |= doubtful(found, task.misconceptions, task.true, self._encoder)
+        likeness = Likeness.of(found, task.misconceptions, task.true, self._encoder)
+        said = misstatements(likeness, task.question, self._llm, self._probe)
+        doubted = {one.sentence for one in said if one.probability >= DOUBTED} | likeness.doubtful
         verdicts = tuple(replace(v, doubted=v.evidence in doubted) for v in self._verdicts(task, screened, found))
         flags = (
             Flag(one.misconception.claim, one.misconception.correction, one.sentence, round(one.probability, 3))

@@ -8,7 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -74,5 +78,21 @@ class LLM(Protocol):
 
         The chats are computed in one batch that shares their longest common prefix. A choice of several
         tokens gets the sum over its tokens. Raises `ModelError` when there are no choices.
+        """
+        ...
+
+
+@runtime_checkable
+class HiddenStates(Protocol):
+    """What an engine may offer beyond `LLM`: a look at what the model makes of a chat, for a linear probe."""
+
+    def hidden_states(
+        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+    ) -> list[NDArray[np.float32]]:
+        """For each chat the residual stream after the first `layer` layers: (tokens, width), mean square 1.
+
+        It is that of the model as published, however the engine holds it. Given are the states of the tokens from
+        where the chats part from one another and from `beginning`, a chat that begins as they do. Later layers are
+        not computed. Raises `ModelError` where a model cannot be read so.
         """
         ...

@@ -1,9 +1,10 @@
-"""Which sentences of an answer say something false: a listed misconception rather than what is true.
+"""Which sentences of an answer say something false: a listed misconception, or what the true statements deny.
 
-Misconceptions near to a stretch of the answer are found by likeness, those first that it is nearer to than to anything
-true in the entry. Whether the sentence says one of them is asked of the language model, once for the misconception and
-once for its correction. What counts is how much more it says yes to the first, so that a model which leans to yes needs
-no calibration.
+Where a probe was trained for the language model (see `coach/probe.py`), it reads each sentence beside what is true.
+For other models misconceptions near to a stretch of the answer are found by likeness, those first that it is nearer to
+than to anything true in the entry; whether the sentence says one of them is asked of the model, once for the
+misconception and once for its correction. What counts is how much more it says yes to the first, so that a model which
+leans to yes needs no calibration.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from coach.grading import logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Misconception
 from coach.llm import LLM
+from coach.probe import Probe, reference_for
 from coach.prompts import YES_NO, same_prompt
 from coach.retrieval import Encoder
 from coach.stretches import Stretches
@@ -23,10 +25,11 @@ from coach.stretches import Stretches
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# Logistic regression on the development half of `benchmarks/grading.py --errors`, fitted once by hand while candidates
-# were still chosen by their lead over the correction, six for an answer; `--errors --fit` fits them to those of now.
-BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)  # of `Candidate.features`
-MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked
+# Logistic regressions on the development half of `benchmarks/errors.py`, of `Candidate.features`: with the probe, and
+# with the lead of a claim over its correction.
+PROBED_BIAS, PROBED_WEIGHTS = -3.0, (1.0, 0.0, 0.0)
+BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
+MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
@@ -36,7 +39,7 @@ DOUBTFUL = 0.05
 
 @dataclass(frozen=True)
 class Misstatement:
-    """A sentence of an answer that may say a misconception, and how probably it does."""
+    """A sentence of an answer that may say something false, what that is, and how probably it is so."""
 
     sentence: str
     misconception: Misconception
@@ -56,72 +59,102 @@ class Candidate:
     nearness: float
     beyond_truth: float
 
-    def features(self, lead: float) -> tuple[float, ...]:
-        """What its probability is judged by; `lead` is that of the claim over its correction, in log-odds."""
-        return (lead, self.nearness, self.beyond_truth)
+    def features(self, odds: float) -> tuple[float, ...]:
+        """What its probability is judged by; `odds` are those of the probe, or of the claim over its correction."""
+        return (odds, self.nearness, self.beyond_truth)
 
 
-def misstatements(
-    found: Stretches,
-    misconceptions: Sequence[Misconception],
-    true: Sequence[str],
-    llm: LLM,
-    encoder: Encoder,
-) -> tuple[Misstatement, ...]:
-    """For each sentence near a misconception the likeliest one, in no particular order; `true` is what is so."""
-    near = candidates(found, misconceptions, true, encoder)
+@dataclass(frozen=True)
+class Likeness:
+    """How near an answer's stretches are to misconceptions and to what is true.
+
+    `claims` are cosines with the claims, `beyond` how much more they are than the greatest with anything true, both of
+    shape (stretches, misconceptions); `truth` are cosines with the statements in `true`, (stretches, statements).
+    """
+
+    found: Stretches
+    misconceptions: tuple[Misconception, ...]
+    true: tuple[str, ...]
+    claims: Vectors
+    beyond: Vectors
+    truth: Vectors
+
+    @classmethod
+    def of(
+        cls, found: Stretches, misconceptions: Sequence[Misconception], true: Sequence[str], encoder: Encoder
+    ) -> Likeness:
+        """Compare an answer with misconceptions and with what is true; corrections count among the latter."""
+        import numpy as np
+
+        statements = tuple(dict.fromkeys((*true, *(m.correction for m in misconceptions))))
+        rows = len(found.vectors)
+        nothing = np.zeros((rows, 0), dtype=np.float32)
+        truth: Vectors = found.vectors @ encoder.encode(statements).T if statements else nothing
+        claims: Vectors = (
+            found.vectors @ encoder.encode([m.claim for m in misconceptions]).T if misconceptions else nothing
+        )
+        beyond = claims - (truth.max(axis=1, keepdims=True) if statements else 0.0)
+        return cls(found, tuple(misconceptions), statements, claims, beyond, truth)
+
+    @property
+    def doubtful(self) -> frozenset[str]:
+        """The sentences that may well say something false, by likeness alone: no ground for praise."""
+        if not self.misconceptions:
+            return frozenset()
+        sentences = self.found.sentences  # the first stretches
+        rows = zip(sentences, self.beyond, strict=False)
+        return frozenset(sentence for sentence, row in rows if float(row.max()) > -DOUBTFUL)
+
+    def candidates(self, most: int = MAX_ASKED, per_sentence: int = MAX_PER_SENTENCE) -> list[Candidate]:
+        """The misconceptions nearest to what was said, each with the sentence that it is nearest to."""
+        near: list[Candidate] = []
+        compared: dict[int, set[int]] = {}  # with each sentence, by place
+        for flat in (-(self.claims + self.beyond)).argsort(axis=None):
+            place, claim = divmod(int(flat), len(self.misconceptions))
+            owner = self.found.owners[place]
+            with_owner = compared.setdefault(owner, set())
+            if self.claims[place, claim] < MIN_NEARNESS or claim in with_owner or len(with_owner) == per_sentence:
+                continue
+            with_owner.add(claim)
+            distances = float(self.claims[place, claim]), float(self.beyond[place, claim])
+            near.append(Candidate(self.found.sentences[owner], self.misconceptions[claim], *distances))
+            if len(near) == most:
+                break
+        return near
+
+    def nearest(self) -> list[Candidate]:
+        """For each sentence the misconception it may say; where none is near, the sentence itself against the truth."""
+        listed = {one.sentence: one for one in self.candidates(len(self.claims), 1)}
+        found = []
+        for place, sentence in enumerate(self.found.sentences):
+            truth = self.true[int(self.truth[place].argmax())]
+            unlisted = Candidate(
+                sentence, Misconception(sentence, truth), MIN_NEARNESS, -float(self.truth[place].max())
+            )
+            found.append(listed.get(sentence, unlisted))
+        return found
+
+    def reference(self) -> list[str]:
+        """The true statements that the sentences are judged by."""
+        return reference_for(self.truth[: len(self.found.sentences)], self.true)
+
+
+def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | None) -> tuple[Misstatement, ...]:
+    """For each sentence that may be false what it says and how probably it is, in no particular order."""
+    if probe is not None and likeness.true:
+        near = likeness.nearest()
+        bias, weights = PROBED_BIAS, PROBED_WEIGHTS
+        odds = probe.odds(question, likeness.reference(), [one.sentence for one in near])
+    else:
+        near = likeness.candidates() if likeness.misconceptions else []
+        bias, weights = BIAS, WEIGHTS
+        odds = leads(near, llm)
     best: dict[str, Misstatement] = {}
-    for one, lead in zip(near, leads(near, llm), strict=True):
-        probability = logistic(BIAS, WEIGHTS, one.features(lead))
+    for one, signs in zip(near, odds, strict=True):
+        probability = logistic(bias, weights, one.features(signs))
         if one.sentence not in best or probability > best[one.sentence].probability:
             best[one.sentence] = Misstatement(one.sentence, one.misconception, probability)
     return tuple(best.values())
-
-
-def candidates(
-    found: Stretches,
-    misconceptions: Sequence[Misconception],
-    true: Sequence[str],
-    encoder: Encoder,
-) -> list[Candidate]:
-    """The misconceptions nearest to what was said, each with the sentence that it is nearest to."""
-    if not misconceptions:
-        return []
-    claims, beyond = _against_truth(found, misconceptions, true, encoder)
-    near: list[Candidate] = []
-    compared: dict[int, set[int]] = {}  # with each sentence, by place
-    for flat in (-(claims + beyond)).argsort(axis=None):
-        place, claim = divmod(int(flat), len(misconceptions))
-        owner = found.owners[place]
-        with_owner = compared.setdefault(owner, set())
-        if claims[place, claim] < MIN_NEARNESS or claim in with_owner or len(with_owner) == MAX_PER_SENTENCE:
-            continue
-        with_owner.add(claim)
-        distances = float(claims[place, claim]), float(beyond[place, claim])
-        near.append(Candidate(found.sentences[owner], misconceptions[claim], *distances))
-        if len(near) == MAX_ASKED:
-            break
-    return near
-
-
-def doubtful(
-    found: Stretches, misconceptions: Sequence[Misconception], true: Sequence[str], encoder: Encoder
-) -> frozenset[str]:
-    """The sentences that may well say something false, by likeness alone: no ground for praise."""
-    if not misconceptions:
-        return frozenset()
-    _, beyond = _against_truth(found, misconceptions, true, encoder)
-    # The first stretches are the whole sentences.
-    return frozenset(s for s, row in zip(found.sentences, beyond, strict=False) if float(row.max()) > -DOUBTFUL)
-
-
-def _against_truth(
-    found: Stretches, misconceptions: Sequence[Misconception], true: Sequence[str], encoder: Encoder
-) -> tuple[Vectors, Vectors]:
-    """Cosines with the claims, and how much more they are than the greatest with anything true: (stretches, claims)."""
-    claims = found.vectors @ encoder.encode([m.claim for m in misconceptions]).T
-    truth = (found.vectors @ encoder.encode([*true, *(m.correction for m in misconceptions)]).T).max(axis=1)
-    return claims, claims - truth[:, None]
 
 
 def leads(near: Sequence[Candidate], llm: LLM) -> list[float]:

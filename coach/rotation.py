@@ -41,6 +41,10 @@ class Rotation:
             out[:, columns] = hadamard(weight[:, columns].t() * self.signs).t()
         return out
 
+    def undone(self, stream: torch.Tensor) -> torch.Tensor:
+        """The residual stream (tokens, hidden) as it is without the rotation."""
+        return hadamard(stream) * self.signs
+
     def layer(self, layer: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """One decoder layer's tensors under transformers' names, rotated, in float32; its norms become ones.
 

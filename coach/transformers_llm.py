@@ -17,7 +17,11 @@ from coach.reply_text import ReplyText
 from coach.weights import Progress
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
 
 
 PROMPT_PIECE = 256  # tokens of a prompt computed between two looks at the stop event (0.5 s on two cores)
@@ -186,8 +190,7 @@ class TransformersLLM:
             positions = range(begin, begin + len(piece))
             mask = None
             if self._loaded.sharable and len(piece) > 1:
-                rows = torch.arange(begin, begin + len(piece))[:, None]
-                mask = torch.arange(begin + len(piece))[None, :] <= rows
+                mask = _causal(begin, len(piece))
             logits = self._forward(cache, piece, positions, mask, [len(piece) - 1], stop)[0]
         return logits
 
@@ -270,13 +273,63 @@ class TransformersLLM:
         except _Stopped:
             raise ModelError("Judging was stopped before it was done; ask again.") from None
 
+    def hidden_states(
+        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+    ) -> list[Vectors]:
+        """What the first `layer` layers make of what sets each chat apart; see `coach.llm.HiddenStates`."""
+        from coach.kv_cache import GrowingCache
+
+        if not self._loaded.sharable:
+            raise ModelError(f"{self.name} has layers that don't see the whole text, so its states are not read.")
+        prompt = self._loaded.tokens.prompt
+        first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
+        shared = _shared_length([first, *chats])
+        cache = GrowingCache.empty(layer, shared + PACKED_PIECE)
+        for begin in range(0, shared, PROMPT_PIECE):
+            piece = first[begin : min(begin + PROMPT_PIECE, shared)]
+            self._states(cache, piece, range(begin, begin + len(piece)), _causal(begin, len(piece)), layer)
+        found: list[Vectors] = []
+        for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
+            states = self._states(cache, pack.ids, pack.positions, pack.mask(), layer)
+            cache.cut_to(shared)
+            starts = (0, *(at + 1 for at in pack.at))
+            found += [states[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
+        return found
+
+    def _states(
+        self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor, layer: int
+    ) -> NDArray[np.float32]:
+        """The residual stream after the first `layer` layers, each token with a mean square of 1: (tokens, width)."""
+        import torch
+
+        base = self._loaded.model.base_model
+        device = self._loaded.model.device
+        with self._my_turn(None), torch.inference_mode():
+            layers, norm = base.layers, base.norm
+            base.layers, base.norm = layers[:layer], torch.nn.Identity()  # the others are not computed
+            try:
+                out = base(
+                    input_ids=torch.tensor([list(ids)], device=device),
+                    position_ids=torch.tensor([list(positions)], device=device),
+                    attention_mask=mask[None, None].to(device),
+                    use_cache=True,
+                    **{self._cache_name: cache},
+                )
+            finally:
+                base.layers, base.norm = layers, norm
+            stream = out.last_hidden_state[0].float().cpu()
+            if self._loaded.description.quantisation == "int8":
+                from coach.quantised import rotation_for
+
+                stream = rotation_for(self._loaded.model.config).undone(stream)
+            scaled: NDArray[np.float32] = (stream * stream.pow(2).mean(-1, keepdim=True).rsqrt()).numpy()
+        return scaled
+
     def _packed(
         self, chats: list[tuple[int, ...]], options: list[tuple[int, ...]], stop: threading.Event | None
     ) -> list[tuple[float, ...]]:
-        from coach.kv_cache import common_length
-
         first = chats[0]
-        shared = min(min(common_length(first, chat) for chat in chats), min(map(len, chats)) - 1)
+        shared = _shared_length(chats)
         cache, held = self._begin(first[: shared + 1], shared + PACKED_PIECE)
         try:
             if held < shared:
@@ -307,6 +360,20 @@ class TransformersLLM:
                     logits = self._step(cache, [token], len(chat) + offset, stop)[0]
             scores.append(total)
         return tuple(scores)
+
+
+def _causal(begin: int, count: int) -> torch.Tensor:
+    """Each of `count` tokens after the first `begin` sees itself and what is before it: (count, begin + count)."""
+    import torch
+
+    return torch.arange(begin + count)[None, :] <= torch.arange(begin, begin + count)[:, None]
+
+
+def _shared_length(chats: Sequence[tuple[int, ...]]) -> int:
+    """How many first tokens all chats share, leaving each at least one of its own."""
+    from coach.kv_cache import common_length
+
+    return min(min(common_length(chats[0], chat) for chat in chats), min(map(len, chats)) - 1)
 
 
 def _transformers_version() -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from fake_llm import FakeLLM
+from numpy.typing import NDArray
 
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
-from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, candidates, doubtful, misstatements
-from coach.retrieval import SentenceEncoder
+from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, Likeness, Misstatement, misstatements
+from coach.probe import Probe
+from coach.retrieval import Encoder, SentenceEncoder
 from coach.stretches import Stretches
 
 ON = Misconception("Dropout stays switched on at inference.", "Dropout is switched off at inference.")
@@ -29,8 +32,38 @@ def verbatim(messages: Sequence[Message]) -> float:
     return 3.0 if set(words) <= set(re.findall(r"\w+", said.lower())) else -3.0
 
 
+def likeness(
+    said: Sequence[str], encoder: Encoder, listed: Sequence[Misconception] = LISTED, true: Sequence[str] = ()
+) -> Likeness:
+    return Likeness.of(Stretches.of(said, encoder), listed, true, encoder)
+
+
+def asked(llm: FakeLLM, alike: Likeness) -> tuple[Misstatement, ...]:
+    """What is found by asking the model, without a probe."""
+    return misstatements(alike, "What is dropout?", llm, None)
+
+
+class Reading(FakeLLM):
+    """A model whose only state is 1 at each token of the sentences that hold `word`, and 0 elsewhere."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word = word
+
+    def hidden_states(
+        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+    ) -> list[NDArray[np.float32]]:
+        said = [messages[-1].content.split("Candidate:")[1] for messages in messages_list]
+        return [np.full((3, 1), self.word in text, dtype=np.float32) for text in said]
+
+
+def read(llm: Reading, alike: Likeness) -> tuple[Misstatement, ...]:
+    """What a probe finds."""
+    return misstatements(alike, "What is dropout?", llm, Probe(llm, 1, -6.0, np.array([12.0], dtype=np.float32)))
+
+
 def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: SentenceEncoder) -> None:
-    found = misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=verbatim), encoder)
+    found = asked(FakeLLM(judge=verbatim), likeness(SAID, encoder))
     best = max(found, key=lambda one: one.probability)
     assert best.sentence == SAID[1]
     assert best.misconception == ON
@@ -38,35 +71,35 @@ def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: Sentence
 
 
 def test_a_model_that_says_yes_to_everything_finds_nothing(encoder: SentenceEncoder) -> None:
-    found = misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=lambda _: 5.0), encoder)
+    found = asked(FakeLLM(judge=lambda _: 5.0), likeness(SAID, encoder))
     assert found
     assert all(one.probability < 0.3 for one in found)
 
 
 def test_a_sentence_that_says_the_correction_is_none(encoder: SentenceEncoder) -> None:
     said = ("Dropout is switched off at inference.",)
-    found = misstatements(Stretches.of(said, encoder), LISTED, (), FakeLLM(judge=verbatim), encoder)
+    found = asked(FakeLLM(judge=verbatim), likeness(said, encoder))
     assert all(one.probability < 0.1 for one in found)
 
 
 @pytest.mark.parametrize("said", [SAID[2:], ("Bread needs flour, water and salt.",)])
 def test_what_is_near_to_no_misconception_is_not_asked_about(encoder: SentenceEncoder, said: tuple[str, ...]) -> None:
     llm = FakeLLM(judge=verbatim)
-    assert misstatements(Stretches.of(said, encoder), LISTED, (), llm, encoder) == ()
+    assert asked(llm, likeness(said, encoder)) == ()
     assert llm.judged == []
 
 
 def test_without_misconceptions_nothing_is_asked(encoder: SentenceEncoder) -> None:
-    assert misstatements(Stretches.of(SAID, encoder), (), (), FakeLLM(judge=verbatim), encoder) == ()
+    assert asked(FakeLLM(judge=verbatim), likeness(SAID, encoder, ())) == ()
 
 
 def test_the_model_is_asked_about_few_of_them(encoder: SentenceEncoder) -> None:
     many = tuple(
         Misconception(f"Dropout stays switched on at inference, case {n}.", "It is switched off.") for n in range(30)
     )
-    near = candidates(Stretches.of(SAID[1:2] * 5, encoder), many, (), encoder)
+    near = likeness(SAID[1:2] * 5, encoder, many).candidates()
     assert len(near) == MAX_ASKED
-    assert len(candidates(Stretches.of(SAID[1:2], encoder), many, (), encoder)) == MAX_PER_SENTENCE
+    assert len(likeness(SAID[1:2], encoder, many).candidates()) == MAX_PER_SENTENCE
 
 
 def test_a_model_that_fails_is_not_hidden(encoder: SentenceEncoder) -> None:
@@ -74,11 +107,29 @@ def test_a_model_that_fails_is_not_hidden(encoder: SentenceEncoder) -> None:
         raise ModelError("Out of memory; use --model small.")
 
     with pytest.raises(ModelError):
-        misstatements(Stretches.of(SAID, encoder), LISTED, (), FakeLLM(judge=dies), encoder)
+        asked(FakeLLM(judge=dies), likeness(SAID, encoder))
 
 
 def test_what_is_nearer_to_a_misconception_than_to_the_truth_is_doubted(encoder: SentenceEncoder) -> None:
     said = (ON.claim, "It is a regulariser that works against overfitting.")
     true = ("Dropout is a regulariser against overfitting.",)
-    assert doubtful(Stretches.of(said, encoder), LISTED, true, encoder) == {ON.claim}
-    assert doubtful(Stretches.of(said, encoder), (), true, encoder) == frozenset()
+    assert likeness(said, encoder, LISTED, true).doubtful == {ON.claim}
+    assert likeness(said, encoder, (), true).doubtful == frozenset()
+
+
+def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(encoder: SentenceEncoder) -> None:
+    found = {one.sentence: one for one in read(Reading("stays"), likeness(SAID, encoder))}
+    assert set(found) == set(SAID)
+    assert found[SAID[1]].misconception == ON
+    assert found[SAID[1]].probability > 0.5 > max(found[SAID[0]].probability, found[SAID[2]].probability)
+
+
+def test_a_false_sentence_that_nobody_listed_stands_against_what_is_true(encoder: SentenceEncoder) -> None:
+    said, true = ("Bread is baked in a freezer.",), ("Bread is baked in an oven.", "Dropout drops units at random.")
+    [found] = read(Reading("freezer"), likeness(said, encoder, LISTED, true))
+    assert found.misconception == Misconception(said[0], true[0])
+    assert found.probability > 0.5
+
+
+def test_without_anything_true_a_probe_has_nothing_to_judge_by(encoder: SentenceEncoder) -> None:
+    assert read(Reading("stays"), likeness(SAID, encoder, (), ())) == ()

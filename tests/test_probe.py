@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import exp, log
+
+import numpy as np
+import pytest
+from fake_llm import FakeLLM
+from numpy.typing import NDArray
+from tiny_model import tiny_llm
+
+from coach.llm import HiddenStates, Message
+from coach.probe import BUILT_IN, MAX_REFERENCE, NEAREST, SHARPNESS, Probe, reference_for, states_of
+
+
+class Listed(FakeLLM):
+    """A model whose states are given."""
+
+    def __init__(self, *states: Sequence[Sequence[float]], name: str = "Listed 0B") -> None:
+        super().__init__()
+        self.name = name
+        self._states = [np.array(rows, dtype=np.float32) for rows in states]
+        self.asked: list[str] = []
+
+    def hidden_states(
+        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+    ) -> list[NDArray[np.float32]]:
+        self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
+        return self._states
+
+
+WEIGHTS = np.array([1.0, -1.0], dtype=np.float32)
+
+
+def test_odds_are_the_soft_maximum_over_the_tokens() -> None:
+    llm = Listed([[1, 0], [0, 0], [4, 1]], [[0, 2]])
+    odds = Probe(llm, 3, 0.5, WEIGHTS).odds("Why?", ["It is so."], ["One.", "Two."])
+    expected = [1.5, 0.5, 3.5]
+    assert odds[0] == pytest.approx(log(sum(exp(SHARPNESS * e) for e in expected) / 3) / SHARPNESS, rel=1e-5)
+    assert odds[1] == pytest.approx(-1.5)
+
+
+def test_every_chat_begins_like_the_one_they_part_from() -> None:
+    llm = Listed([[0, 0]])
+    states_of(llm, 3, "Why?", ["It is so.", "It was."], ["Because."])
+    said, stand_in = llm.asked
+    assert "- It is so.\n- It was.\n" in said
+    assert said.replace("Because.", "x") == stand_in
+
+
+def test_a_real_engine_gives_states_of_the_sentence_and_what_follows_it() -> None:
+    llm = tiny_llm()
+    assert isinstance(llm, HiddenStates)
+    short, long = states_of(llm, 1, "what is dropout", ["a unit is dropped"], ["the loss", "the loss of the gradient"])
+    assert short.shape[1] == long.shape[1]
+    assert 0 < len(short) < len(long)
+
+
+def test_a_model_without_a_probe_has_none() -> None:
+    assert Probe.of(Listed([[0, 0]])) is None
+
+
+def test_a_model_that_cannot_be_read_has_none() -> None:
+    blind = FakeLLM()
+    blind.name = next(iter(json.loads(BUILT_IN.read_text(encoding="utf-8"))))
+    assert Probe.of(blind) is None
+
+
+def test_a_trained_probe_is_found_by_the_name_of_its_model() -> None:
+    name, kept = next(iter(json.loads(BUILT_IN.read_text(encoding="utf-8")).items()))
+    probe = Probe.of(Listed([[0, 0]], name=name))
+    assert probe is not None
+    assert (probe.layer, len(probe.weights)) == (kept["layer"], len(kept["weights"]))
+
+
+def test_the_reference_holds_each_sentences_nearest_statement_first() -> None:
+    true = [f"Statement {n}." for n in range(6)]
+    nearness = np.array([[0.9, 0.8, 0.7, 0, 0, 0], [0, 0.1, 0.2, 0.5, 0.4, 0]], dtype=np.float32)
+    assert reference_for(nearness, true) == [true[n] for n in (0, 3, 1, 4, 2)]
+
+
+def test_the_reference_of_a_long_answer_is_bounded() -> None:
+    nearness = np.eye(40, dtype=np.float32)
+    assert len(reference_for(nearness, [str(n) for n in range(40)])) == MAX_REFERENCE
+    assert len(reference_for(nearness[:1], [str(n) for n in range(40)])) == NEAREST
