@@ -53,6 +53,14 @@ class Loaded:
     sharable: bool
     description: Description
 
+    def as_published(self, stream: torch.Tensor) -> torch.Tensor:
+        """The residual stream (tokens, hidden) without the rotation that quantised layers hold it in."""
+        if self.description.quantisation != "int8":
+            return stream
+        from coach.quantised import rotation_for
+
+        return rotation_for(self.model.config).undone(stream)
+
 
 def load(settings: Settings, progress: Progress | None = None) -> Loaded:
     """Load the model that the settings name; raises `ModelError` or `WeightsError`."""

@@ -317,11 +317,7 @@ class TransformersLLM:
                 )
             finally:
                 base.layers, base.norm = layers, norm
-            stream = out.last_hidden_state[0].float().cpu()
-            if self._loaded.description.quantisation == "int8":
-                from coach.quantised import rotation_for
-
-                stream = rotation_for(self._loaded.model.config).undone(stream)
+            stream = self._loaded.as_published(out.last_hidden_state[0].float().cpu())
             scaled: NDArray[np.float32] = (stream * stream.pow(2).mean(-1, keepdim=True).rsqrt()).numpy()
         return scaled
 
