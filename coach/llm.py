@@ -87,12 +87,13 @@ class HiddenStates(Protocol):
     """What an engine may offer beyond `LLM`: a look at what the model makes of a chat, for a linear probe."""
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[NDArray[np.float32]]:
-        """For each chat the residual stream after the first `layer` layers: (tokens, width), mean square 1.
+        """For each chat the residual stream after the first n layers, for each n of `layers` in rising order.
 
-        It is that of the model as published, however the engine holds it. Given are the states of the tokens from
-        where the chats part from one another and from `beginning`, a chat that begins as they do. Later layers are
-        not computed. Raises `ModelError` where a model cannot be read so.
+        The shape is (tokens, layers times width), each layer's part with a mean square of 1. The stream is that of the
+        model as published, however the engine holds it. The tokens are those from where the chats part from one another
+        and from `beginning`, a chat that begins as they do. Later layers are not computed. Raises `ModelError` where a
+        model cannot be read so.
         """
         ...

@@ -29,10 +29,10 @@ _STAND_IN = "x"  # begins the sentence in the prompt from which all others part
 
 @dataclass(frozen=True)
 class Probe:
-    """Weights on the states of one model after its first `layer` layers."""
+    """Weights on the states of one model after some of its layers, side by side."""
 
     llm: HiddenStates
-    layer: int
+    layers: tuple[int, ...]
     bias: float
     weights: NDArray[np.float32]
 
@@ -44,25 +44,25 @@ class Probe:
         kept = json.loads(BUILT_IN.read_text(encoding="utf-8")).get(llm.name)
         if kept is None or not isinstance(llm, HiddenStates):
             return None
-        return cls(llm, kept["layer"], kept["bias"], np.array(kept["weights"], dtype=np.float32))
+        return cls(llm, tuple(kept["layers"]), kept["bias"], np.array(kept["weights"], dtype=np.float32))
 
     def odds(self, question: str, reference: Sequence[str], sentences: Sequence[str]) -> list[float]:
         """For each sentence how much likelier it is false than true, in log-odds, not calibrated."""
         import numpy as np
 
         found = []
-        for states in states_of(self.llm, self.layer, question, reference, sentences):
+        for states in states_of(self.llm, self.layers, question, reference, sentences):
             each = SHARPNESS * (states @ self.weights + self.bias)
             found.append(float((np.logaddexp.reduce(each) - np.log(len(each))) / SHARPNESS))
         return found
 
 
 def states_of(
-    llm: HiddenStates, layer: int, question: str, reference: Sequence[str], sentences: Sequence[str]
+    llm: HiddenStates, layers: Sequence[int], question: str, reference: Sequence[str], sentences: Sequence[str]
 ) -> list[NDArray[np.float32]]:
-    """The states that a probe reads: for each sentence beside the reference, (tokens, width)."""
+    """The states that a probe reads: for each sentence beside the reference, (tokens, layers times width)."""
     chats = [truth_prompt(question, reference, sentence) for sentence in sentences]
-    return llm.hidden_states(chats, layer, truth_prompt(question, reference, _STAND_IN))
+    return llm.hidden_states(chats, layers, truth_prompt(question, reference, _STAND_IN))
 
 
 def reference_for(nearness: NDArray[np.float32], true: Sequence[str]) -> list[str]:

@@ -274,9 +274,9 @@ class TransformersLLM:
             raise ModelError("Judging was stopped before it was done; ask again.") from None
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[Vectors]:
-        """What the first `layer` layers make of what sets each chat apart; see `coach.llm.HiddenStates`."""
+        """What the first layers make of what sets each chat apart; see `coach.llm.HiddenStates`."""
         from coach.kv_cache import GrowingCache
 
         if not self._loaded.sharable:
@@ -284,31 +284,38 @@ class TransformersLLM:
         prompt = self._loaded.tokens.prompt
         first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
         shared = _shared_length([first, *chats])
-        cache = GrowingCache.empty(layer, shared + PACKED_PIECE)
+        cache = GrowingCache.empty(max(layers), shared + PACKED_PIECE)
         for begin in range(0, shared, PROMPT_PIECE):
             piece = first[begin : min(begin + PROMPT_PIECE, shared)]
-            self._states(cache, piece, range(begin, begin + len(piece)), _causal(begin, len(piece)), layer)
+            self._states(cache, piece, range(begin, begin + len(piece)), _causal(begin, len(piece)), layers)
         found: list[Vectors] = []
         for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
-            states = self._states(cache, pack.ids, pack.positions, pack.mask(), layer)
+            states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
             cache.cut_to(shared)
             starts = (0, *(at + 1 for at in pack.at))
             found += [states[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
         return found
 
     def _states(
-        self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor, layer: int
-    ) -> NDArray[np.float32]:
-        """The residual stream after the first `layer` layers, each token with a mean square of 1: (tokens, width)."""
+        self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor, layers: Sequence[int]
+    ) -> Vectors:
+        """The residual stream after each of `layers`, side by side: (tokens, layers times width)."""
+        import numpy as np
         import torch
 
         base = self._loaded.model.base_model
         device = self._loaded.model.device
+        seen: list[torch.Tensor] = []
+
+        def look(module: Any, given: Any, out: Any) -> None:
+            seen.append((out[0] if isinstance(out, tuple) else out)[0].float().cpu())
+
         with self._my_turn(None), torch.inference_mode():
-            layers, norm = base.layers, base.norm
-            base.layers, base.norm = layers[:layer], torch.nn.Identity()  # the others are not computed
+            every = base.layers
+            handles = [every[layer - 1].register_forward_hook(look) for layer in sorted(layers)]
+            base.layers = every[: max(layers)]  # the others are not computed
             try:
-                out = base(
+                base(
                     input_ids=torch.tensor([list(ids)], device=device),
                     position_ids=torch.tensor([list(positions)], device=device),
                     attention_mask=mask[None, None].to(device),
@@ -316,10 +323,11 @@ class TransformersLLM:
                     **{self._cache_name: cache},
                 )
             finally:
-                base.layers, base.norm = layers, norm
-            stream = self._loaded.as_published(out.last_hidden_state[0].float().cpu())
-            scaled: NDArray[np.float32] = (stream * stream.pow(2).mean(-1, keepdim=True).rsqrt()).numpy()
-        return scaled
+                base.layers = every
+                for handle in handles:
+                    handle.remove()
+            streams = [self._loaded.as_published(stream) for stream in seen]
+        return np.concatenate([s * s.pow(2).mean(-1, keepdim=True).rsqrt() for s in streams], axis=1)
 
     def _packed(
         self, chats: list[tuple[int, ...]], options: list[tuple[int, ...]], stop: threading.Event | None

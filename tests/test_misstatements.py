@@ -51,7 +51,7 @@ class Reading(FakeLLM):
         self.word = word
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[NDArray[np.float32]]:
         said = [messages[-1].content.split("Candidate:")[1] for messages in messages_list]
         return [np.full((3, 1), self.word in text, dtype=np.float32) for text in said]
@@ -59,7 +59,7 @@ class Reading(FakeLLM):
 
 def read(llm: Reading, alike: Likeness) -> tuple[Misstatement, ...]:
     """What a probe finds."""
-    return misstatements(alike, "What is dropout?", llm, Probe(llm, 1, -6.0, np.array([12.0], dtype=np.float32)))
+    return misstatements(alike, "What is dropout?", llm, Probe(llm, (1,), -6.0, np.array([12.0], dtype=np.float32)))
 
 
 def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: SentenceEncoder) -> None:

@@ -24,7 +24,7 @@ class Listed(FakeLLM):
         self.asked: list[str] = []
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layer: int, beginning: Sequence[Message]
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[NDArray[np.float32]]:
         self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
         return self._states
@@ -35,7 +35,7 @@ WEIGHTS = np.array([1.0, -1.0], dtype=np.float32)
 
 def test_odds_are_the_soft_maximum_over_the_tokens() -> None:
     llm = Listed([[1, 0], [0, 0], [4, 1]], [[0, 2]])
-    odds = Probe(llm, 3, 0.5, WEIGHTS).odds("Why?", ["It is so."], ["One.", "Two."])
+    odds = Probe(llm, (3,), 0.5, WEIGHTS).odds("Why?", ["It is so."], ["One.", "Two."])
     expected = [1.5, 0.5, 3.5]
     assert odds[0] == pytest.approx(log(sum(exp(SHARPNESS * e) for e in expected) / 3) / SHARPNESS, rel=1e-5)
     assert odds[1] == pytest.approx(-1.5)
@@ -43,7 +43,7 @@ def test_odds_are_the_soft_maximum_over_the_tokens() -> None:
 
 def test_every_chat_begins_like_the_one_they_part_from() -> None:
     llm = Listed([[0, 0]])
-    states_of(llm, 3, "Why?", ["It is so.", "It was."], ["Because."])
+    states_of(llm, [3], "Why?", ["It is so.", "It was."], ["Because."])
     said, stand_in = llm.asked
     assert "- It is so.\n- It was.\n" in said
     assert said.replace("Because.", "x") == stand_in
@@ -52,7 +52,9 @@ def test_every_chat_begins_like_the_one_they_part_from() -> None:
 def test_a_real_engine_gives_states_of_the_sentence_and_what_follows_it() -> None:
     llm = tiny_llm()
     assert isinstance(llm, HiddenStates)
-    short, long = states_of(llm, 1, "what is dropout", ["a unit is dropped"], ["the loss", "the loss of the gradient"])
+    short, long = states_of(
+        llm, [1], "what is dropout", ["a unit is dropped"], ["the loss", "the loss of the gradient"]
+    )
     assert short.shape[1] == long.shape[1]
     assert 0 < len(short) < len(long)
 
@@ -71,7 +73,7 @@ def test_a_trained_probe_is_found_by_the_name_of_its_model() -> None:
     name, kept = next(iter(json.loads(BUILT_IN.read_text(encoding="utf-8")).items()))
     probe = Probe.of(Listed([[0, 0]], name=name))
     assert probe is not None
-    assert (probe.layer, len(probe.weights)) == (kept["layer"], len(kept["weights"]))
+    assert (list(probe.layers), len(probe.weights)) == (kept["layers"], len(kept["weights"]))
 
 
 def test_the_reference_holds_each_sentences_nearest_statement_first() -> None:
