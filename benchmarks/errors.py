@@ -19,7 +19,7 @@ from grading import DATA, records
 from coach.coach import Coach
 from coach.config import settings_from
 from coach.judge import Task
-from coach.misstatements import Candidate, Likeness, leads
+from coach.misstatements import Likeness, leads, probed
 from coach.probe import Probe
 from coach.prompts import clipped
 from coach.screening import screen
@@ -77,13 +77,13 @@ def fit(coach: Coach) -> dict[str, Any]:
         task = Task.of_entry(entry, coach.foil(entry))
         found = Stretches.of(screened.sentences, coach.index)
         likeness = Likeness.of(found, task.misconceptions, task.true, coach.index)
-        near: list[Candidate] = likeness.nearest() if probe else likeness.candidates()
         if probe:
-            odds = probe.odds(task.question, likeness.reference(), [one.sentence for one in near])
+            signs = probed(likeness, task.question, coach.llm, probe)
         else:
-            odds = leads(near, coach.llm)
-        for one, sign in zip(near, odds, strict=True):
-            rows.append(one.features(sign))
+            near = likeness.candidates()
+            signs = [(one, one.features(lead)) for one, lead in zip(near, leads(near, coach.llm), strict=True)]
+        for one, row in signs:
+            rows.append(row)
             wrong.append(is_wrong(one.sentence, r["errors"]))
             answers.append(n)
             entries.append(entry.id)
@@ -100,7 +100,7 @@ def fit(coach: Coach) -> dict[str, Any]:
             keep[own] = own == (own[p[own].argmax()] if len(own) else -1)
     model = LogisticRegression(C=10.0).fit(x[keep], y[keep])
     table = {}
-    for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7):
+    for threshold in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
         caught = {n for n in set(answers) if (p[(owner == n) & y] >= threshold).any()}
         alarms = {n for n in set(answers) if (p[(owner == n) & ~y] >= threshold).any()}
         for label, apart in (("apart", True), ("known", False)):

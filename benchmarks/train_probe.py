@@ -35,7 +35,9 @@ FOLDS = 5
 States = list[NDArray[np.float16]]
 
 
-def read(coach: Coach, records: Sequence[dict[str, Any]]) -> tuple[States, list[bool], list[str]]:
+def read(
+    coach: Coach, records: Sequence[dict[str, Any]], layers: Sequence[int]
+) -> tuple[States, list[bool], list[str]]:
     """The states of all sentences, whether each is false, and its entry."""
     assert isinstance(coach.llm, HiddenStates)
     states: States = []
@@ -47,7 +49,7 @@ def read(coach: Coach, records: Sequence[dict[str, Any]]) -> tuple[States, list[
         sentences = [sentence for sentence, _ in record["sentences"]]
         found = Stretches.of(sentences, coach.index)
         reference = Likeness.of(found, task.misconceptions, task.true, coach.index).reference()
-        states += [s.astype(np.float16) for s in states_of(coach.llm, LAYERS, task.question, reference, sentences)]
+        states += [s.astype(np.float16) for s in states_of(coach.llm, layers, task.question, reference, sentences)]
         false += [bool(label) for _, label in record["sentences"]]
         entries += [entry.id] * len(sentences)
         if n % 50 == 0:
@@ -116,19 +118,20 @@ def check(states: States, false: Sequence[bool], entries: Sequence[str]) -> dict
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=None)
+    parser.add_argument("--layers", type=int, nargs="+", default=LAYERS, help="after which layers to read it")
     parser.add_argument("--check", action="store_true", help="entries left out in turn, before training on all")
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
     assert coach.llm is not None
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    states, false, entries = read(coach, records)
+    states, false, entries = read(coach, records, args.layers)
     if args.check:
         print(json.dumps(check(states, false, entries)))
     bias, weights = train(states, false)
     kept = json.loads(BUILT_IN.read_text(encoding="utf-8")) if BUILT_IN.exists() else {}
     kept[coach.llm.name] = {
-        "layers": LAYERS,
+        "layers": args.layers,
         "bias": round(bias, 4),
         "weights": [float(f"{weight:.3g}") for weight in weights],
     }

@@ -25,13 +25,15 @@ from coach.stretches import Stretches
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# Logistic regressions on the development half of `benchmarks/errors.py`, of `Candidate.features`: with the probe, and
-# with the lead of a claim over its correction.
-PROBED_BIAS, PROBED_WEIGHTS = -3.0, (1.0, 0.0, 0.0)
+# Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: with the probe (its odds,
+# nearness, beyond the truth, lead of the claim over its correction), and without (lead, nearness, beyond the truth).
+PROBED_BIAS, PROBED_WEIGHTS = -2.88, (1.3, 1.99, 7.74, 1.63)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
+MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
+ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
 DOUBTFUL = 0.05
@@ -142,19 +144,36 @@ class Likeness:
 def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | None) -> tuple[Misstatement, ...]:
     """For each sentence that may be false what it says and how probably it is, in no particular order."""
     if probe is not None and likeness.true:
-        near = likeness.nearest()
-        bias, weights = PROBED_BIAS, PROBED_WEIGHTS
-        odds = probe.odds(question, likeness.reference(), [one.sentence for one in near])
-    else:
-        near = likeness.candidates() if likeness.misconceptions else []
-        bias, weights = BIAS, WEIGHTS
-        odds = leads(near, llm)
+        return tuple(
+            Misstatement(one.sentence, one.misconception, logistic(PROBED_BIAS, PROBED_WEIGHTS, signs))
+            for one, signs in probed(likeness, question, llm, probe)
+        )
+    near = likeness.candidates() if likeness.misconceptions else []
     best: dict[str, Misstatement] = {}
-    for one, signs in zip(near, odds, strict=True):
-        probability = logistic(bias, weights, one.features(signs))
+    for one, lead in zip(near, leads(near, llm), strict=True):
+        probability = logistic(BIAS, WEIGHTS, one.features(lead))
         if one.sentence not in best or probability > best[one.sentence].probability:
             best[one.sentence] = Misstatement(one.sentence, one.misconception, probability)
     return tuple(best.values())
+
+
+def probed(likeness: Likeness, question: str, llm: LLM, probe: Probe) -> list[tuple[Candidate, tuple[float, ...]]]:
+    """Each sentence with what it may say, and what its probability is judged by.
+
+    About the likeliest that say a listed misconception the model is asked, as it is without a probe; for the others the
+    last feature, the lead, is 0.
+    """
+    near = likeness.nearest()
+    odds = probe.odds(question, likeness.reference(), [one.sentence for one in near])
+    signs = [(*one.features(odd), 0.0) for one, odd in zip(near, odds, strict=True)]
+    first = [logistic(PROBED_BIAS, PROBED_WEIGHTS, row) for row in signs]
+    listed = [
+        n for n, one in enumerate(near) if one.misconception in likeness.misconceptions and first[n] >= ASKED_FROM
+    ]
+    asked = sorted(listed, key=lambda n: -first[n])[:MAX_CONFIRMED]
+    for n, lead in zip(asked, leads([near[n] for n in asked], llm), strict=True):
+        signs[n] = (*signs[n][:-1], lead)
+    return list(zip(near, signs, strict=True))
 
 
 def leads(near: Sequence[Candidate], llm: LLM) -> list[float]:

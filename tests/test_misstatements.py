@@ -121,7 +121,7 @@ def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(enco
     found = {one.sentence: one for one in read(Reading("stays"), likeness(SAID, encoder))}
     assert set(found) == set(SAID)
     assert found[SAID[1]].misconception == ON
-    assert found[SAID[1]].probability > 0.5 > max(found[SAID[0]].probability, found[SAID[2]].probability)
+    assert found[SAID[1]].probability > 0.7 > max(found[SAID[0]].probability, found[SAID[2]].probability)
 
 
 def test_a_false_sentence_that_nobody_listed_stands_against_what_is_true(encoder: SentenceEncoder) -> None:
