@@ -1,9 +1,10 @@
 """The calibrated judge: which key points an answer makes, and which false statements.
 
-Four signs are combined: the language model's yes or no for each point, and how likely it finds the point as a note of
-what was said, both set between what null answers and the entry's own answers get; the cosine of the nearest stretch of
-the answer; and the share of the point's words that occur. The combination is a logistic regression fitted on
-development data; what it is fed is calibrated per entry and model, so that it carries over to other models.
+Four signs are combined for an entry's key points: the language model's yes or no for each point, and how likely it
+finds the point as a note of what was said, both set between what null answers and the entry's own answers get; the
+cosine of the nearest stretch of the answer; and the share of the point's words that occur. The combination is a
+logistic regression fitted on development data; what it is fed is calibrated per entry and model, so that it carries
+over to other models. A bare reference is taken as a whole (`Judge._agreement`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from coach.llm import LLM
 from coach.misstatements import Likeness, misstatements
 from coach.passages import STATED, passages_of
 from coach.probe import Probe
-from coach.prompts import YES_NO, clipped, note_prompt, point_prompt
+from coach.prompts import YES_NO, clipped, note_prompt, point_prompt, reference_prompt
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
 from coach.sentences import split_sentences
@@ -45,6 +46,9 @@ FLAGGED = 0.7
 FLAGGED_UNREAD = 0.35  # the same for a model without a probe: 30 of 92 and 2 of 75
 DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
+# What a bare reference's agreement is raised to, so that it reads like people's marks, which are kind: on 98 of
+# Mohler's answers that are not among those reported r is 0.66 with people, with the square root 0.62.
+KINDNESS = 1 / 3
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
 
 _GENERIC = (
@@ -184,14 +188,36 @@ class Judge:
     def _verdicts(self, task: Task, screened: Screened, found: Stretches) -> tuple[Verdict, ...]:
         near = self._nearness(found, task)
         verdicts = []
-        for n, (point, features) in enumerate(zip(task.points, self._features(task, screened, near), strict=True)):
-            probability = logistic(POINT_BIAS, POINT_WEIGHTS, features) if task.curated else _mix(features)
+        if task.curated:
+            likely = [logistic(POINT_BIAS, POINT_WEIGHTS, row) for row in self._features(task, screened, near)]
+        else:
+            likely = self._agreement(task, screened, near)
+        for n, (point, probability) in enumerate(zip(task.points, likely, strict=True)):
             status = _status(probability)
             evidence = _evidence(screened, near[:, n]) if status != "missed" else ""
             if status in ("covered", "partial") and not evidence:
                 status = "unsure"
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
         return tuple(verdicts)
+
+    def _agreement(self, task: Task, screened: Screened, near: Vectors) -> list[float]:
+        """How well an answer agrees with each sentence of a bare reference, beyond what null answers reach.
+
+        Agreement is the model's probability that the answer says what the whole reference says, times how near the
+        answer comes to the sentence.
+        """
+        nulls = [_screened(task, text) for text in (_GENERIC, task.foil) if text]
+        nulls = [null for null in nulls if null.sentences]
+        [reference] = task.models
+        texts = [screened.text, *(null.text for null in nulls)]
+        chats = [reference_prompt(task.question, reference, text) for text in texts]
+        said, *null_said = (_share_of_yes(row) for row in self._llm.choice_logprobs(chats, YES_NO))
+        floor = 0.0
+        for null, yes in zip(nulls, null_said, strict=True):
+            nearest = self._nearness(Stretches.of(null.sentences, self._encoder), task).max(axis=0).clip(0.0, 1.0)
+            floor = max(floor, yes * float(nearest.mean()))
+        agreed = [said * min(max(float(value), 0.0), 1.0) for value in near.max(axis=0)]
+        return [max(0.0, (value - floor) / (1.0 - floor)) ** KINDNESS for value in agreed]
 
     def _signs(self, task: Task, answer: str) -> Signs:
         chats = [point_prompt(task.question, answer, point.text) for point in task.points]
@@ -220,9 +246,9 @@ def _share(point: KeyPoint, said: set[str]) -> float:
     return len(own & said) / max(1, len(own))
 
 
-def _mix(features: Sequence[float]) -> float:
-    """The plain mean of the signs, each between 0 and 1: nothing is fitted to references not split into points."""
-    return sum(min(max(sign, 0.0), 1.0) for sign in features) / len(features)
+def _share_of_yes(logprobs: Sequence[float]) -> float:
+    """The probability of yes against no."""
+    return logistic(0.0, (1.0,), (yes_over_no(logprobs),))
 
 
 def _evidence(screened: Screened, nearness: Vectors) -> str:

@@ -47,7 +47,7 @@ class Reader:
 
     def __call__(self, messages: Sequence[Message]) -> float:
         asked = messages[-1].content
-        stated = re.search(r"^(?:Statement|Point): (.+)$", asked, re.MULTILINE)
+        stated = re.search(r"^(?:Statement|Point|Reference answer): (.+)$", asked, re.MULTILINE)
         assert stated is not None, f"no statement in {asked!r}"
         statement = stated.group(1)
         words = re.findall(r"[a-z]{4,}", statement.lower())

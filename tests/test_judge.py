@@ -145,6 +145,16 @@ def test_a_bare_question_is_graded_against_its_reference(judge: Judge) -> None:
     assert good.score > bad.score + 3
 
 
+def test_what_says_no_more_than_null_answers_gets_nothing_against_a_reference(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    reference = "A stack returns the element that was added last. A queue returns the one that was added first."
+    task = Task.of_reference("How do a stack and a queue differ?", reference, FOIL)
+    lenient = Judge(FakeLLM(judge=believing), encoder, tmp_path)
+    assert lenient.grade(task, FOIL).score == 0.0
+    assert lenient.grade(task, reference).score > 9.0
+
+
 def test_a_task_without_points_cannot_be_graded(judge: Judge) -> None:
     with pytest.raises(GradingError, match="no key point"):
         judge.grade(Task("What?", (), (), (), FOIL), "An answer of some words.")
