@@ -39,11 +39,7 @@ POINT_BIAS, POINT_WEIGHTS = -4.61, (4.32, 6.67, 3.59, 2.27)
 COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
-# Probability of a misstatement from which it is flagged, and from which its sentence is no ground for praise. On the
-# development half of `benchmarks/errors.py`, entries left out in turn, 0.7 flags 40 of 92 errors and 6 of 106 answers
-# without one.
-FLAGGED = 0.7
-FLAGGED_UNREAD = 0.35  # the same for a model without a probe: 30 of 92 and 2 of 75
+# Probability of a misstatement from which its sentence is no ground for praise.
 DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 # What a bare reference's agreement is raised to, so that it reads like people's marks, which are kind: on 98 of
@@ -133,7 +129,7 @@ class Judge:
         flags = (
             Flag(one.misconception.claim, one.misconception.correction, one.sentence, round(one.probability, 3))
             for one in said
-            if one.probability >= (FLAGGED_UNREAD if self._probe is None else FLAGGED)
+            if one.flagged
         )
         return Scorecard(verdicts, tuple(flags))
 

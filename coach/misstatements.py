@@ -34,6 +34,11 @@ MAX_ASKED = 3  # claims that the model is asked about: more caught no further er
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
+# Probabilities from which a sentence is flagged, by what the probe read and by what the model was asked. On the
+# development half of `benchmarks/errors.py` the first flags 38 of 92 errors and 5 of 106 answers without one, both
+# together 47 and 5; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
+FLAGGED = 0.7
+FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
 DOUBTFUL = 0.05
@@ -41,11 +46,12 @@ DOUBTFUL = 0.05
 
 @dataclass(frozen=True)
 class Misstatement:
-    """A sentence of an answer that may say something false, what that is, and how probably it is so."""
+    """A sentence of an answer that may say something false: what that is, how probably it does, whether to flag it."""
 
     sentence: str
     misconception: Misconception
     probability: float
+    flagged: bool
 
 
 @dataclass(frozen=True)
@@ -144,17 +150,24 @@ class Likeness:
 def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | None) -> tuple[Misstatement, ...]:
     """For each sentence that may be false what it says and how probably it is, in no particular order."""
     if probe is not None and likeness.true:
-        return tuple(
-            Misstatement(one.sentence, one.misconception, logistic(PROBED_BIAS, PROBED_WEIGHTS, signs))
-            for one, signs in probed(likeness, question, llm, probe)
-        )
+        return tuple(_judged(one, signs) for one, signs in probed(likeness, question, llm, probe))
     near = likeness.candidates() if likeness.misconceptions else []
     best: dict[str, Misstatement] = {}
     for one, lead in zip(near, leads(near, llm), strict=True):
         probability = logistic(BIAS, WEIGHTS, one.features(lead))
         if one.sentence not in best or probability > best[one.sentence].probability:
-            best[one.sentence] = Misstatement(one.sentence, one.misconception, probability)
+            best[one.sentence] = Misstatement(
+                one.sentence, one.misconception, probability, probability >= FLAGGED_ASKED
+            )
     return tuple(best.values())
+
+
+def _judged(one: Candidate, signs: tuple[float, ...]) -> Misstatement:
+    """A sentence judged by the probe, and by what the model was asked if it was: either can be sure alone."""
+    probability, lead = logistic(PROBED_BIAS, PROBED_WEIGHTS, signs), signs[-1]
+    asked = logistic(BIAS, WEIGHTS, one.features(lead)) if lead else 0.0
+    flagged = probability >= FLAGGED or asked >= FLAGGED_ASKED
+    return Misstatement(one.sentence, one.misconception, max(probability, asked), flagged)
 
 
 def probed(likeness: Likeness, question: str, llm: LLM, probe: Probe) -> list[tuple[Candidate, tuple[float, ...]]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from fake_llm import FakeLLM
+from fake_llm import FakeLLM, believing
 from numpy.typing import NDArray
 
 from coach.errors import ModelError
@@ -46,8 +46,8 @@ def asked(llm: FakeLLM, alike: Likeness) -> tuple[Misstatement, ...]:
 class Reading(FakeLLM):
     """A model whose only state is 1 at each token of the sentences that hold `word`, and 0 elsewhere."""
 
-    def __init__(self, word: str) -> None:
-        super().__init__()
+    def __init__(self, word: str, judge: Callable[[Sequence[Message]], float] = believing) -> None:
+        super().__init__(judge=judge)
         self.word = word
 
     def hidden_states(
@@ -68,6 +68,7 @@ def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: Sentence
     assert best.sentence == SAID[1]
     assert best.misconception == ON
     assert best.probability > 0.8
+    assert best.flagged
 
 
 def test_a_model_that_says_yes_to_everything_finds_nothing(encoder: SentenceEncoder) -> None:
@@ -122,6 +123,13 @@ def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(enco
     assert set(found) == set(SAID)
     assert found[SAID[1]].misconception == ON
     assert found[SAID[1]].probability > 0.7 > max(found[SAID[0]].probability, found[SAID[2]].probability)
+
+
+def test_the_model_can_be_sure_where_the_probe_is_not(encoder: SentenceEncoder) -> None:
+    llm = Reading("stays", verbatim)
+    unsure = Probe(llm, (1,), -0.5, np.array([0.0], dtype=np.float32))
+    found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
+    assert [one.misconception for one in found if one.flagged] == [ON]
 
 
 def test_a_false_sentence_that_nobody_listed_stands_against_what_is_true(encoder: SentenceEncoder) -> None:
