@@ -172,7 +172,7 @@ class Page:
                 view = self.practice.taken_up(view.ended())
             except CoachError as error:
                 view = view.failed(str(error))
-            except Exception:
+            except Exception:  # a fault of ours must not cost the visitor what was said so far
                 log.exception("a reply failed")
                 view = view.failed("Something went wrong in the coach; its log says what. Try again.")
             yield self._shown(View(mode=view.mode) if running.discarded else view)

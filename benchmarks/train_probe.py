@@ -23,7 +23,7 @@ from coach.config import settings_from
 from coach.judge import Task
 from coach.llm import HiddenStates
 from coach.misstatements import Likeness
-from coach.probe import BUILT_IN, SHARPNESS, states_of
+from coach.probe import BUILT_IN, SHARPNESS, Probe, states_of
 from coach.stretches import Stretches
 
 DATA = Path(__file__).parent / "data" / "sentences.jsonl"
@@ -36,10 +36,9 @@ States = list[NDArray[np.float16]]
 
 
 def read(
-    coach: Coach, records: Sequence[dict[str, Any]], layers: Sequence[int]
+    coach: Coach, llm: HiddenStates, records: Sequence[dict[str, Any]], layers: Sequence[int]
 ) -> tuple[States, list[bool], list[str]]:
     """The states of all sentences, whether each is false, and its entry."""
-    assert isinstance(coach.llm, HiddenStates)
     states: States = []
     false: list[bool] = []
     entries: list[str] = []
@@ -49,7 +48,7 @@ def read(
         sentences = [sentence for sentence, _ in record["sentences"]]
         found = Stretches.of(sentences, coach.index)
         reference = Likeness.of(found, task.misconceptions, task.true, coach.index).reference()
-        states += [s.astype(np.float16) for s in states_of(coach.llm, layers, task.question, reference, sentences)]
+        states += [s.astype(np.float16) for s in states_of(llm, layers, task.question, reference, sentences)]
         false += [bool(label) for _, label in record["sentences"]]
         entries += [entry.id] * len(sentences)
         if n % 50 == 0:
@@ -60,7 +59,7 @@ def read(
 def soft_maximum(
     odds: NDArray[np.float32], lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What `Probe.odds` makes of the tokens' odds, (sentences), and each token's share in it, (tokens)."""
+    """What `Probe.odds_of` makes of the tokens' odds, (sentences), and each token's share in it, (tokens)."""
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     sharp = SHARPNESS * odds
     highest = np.maximum.reduceat(sharp, starts)
@@ -95,13 +94,7 @@ def train(states: States, false: Sequence[bool]) -> tuple[float, NDArray[np.floa
     return float(found[-1] - (mean * unscaled).sum()), unscaled.astype(np.float32)
 
 
-def odds_of(states: States, bias: float, weights: NDArray[np.float32]) -> list[float]:
-    """What the probe says of each sentence."""
-    each = [SHARPNESS * (s.astype(np.float32) @ weights + bias) for s in states]
-    return [float(np.logaddexp.reduce(e) - np.log(len(e))) / SHARPNESS for e in each]
-
-
-def check(states: States, false: Sequence[bool], entries: Sequence[str]) -> dict[str, Any]:
+def check(llm: HiddenStates, states: States, false: Sequence[bool], entries: Sequence[str]) -> dict[str, Any]:
     """How well sentences of entries left out are told apart."""
     from sklearn.metrics import roc_auc_score
 
@@ -110,8 +103,8 @@ def check(states: States, false: Sequence[bool], entries: Sequence[str]) -> dict
     for fold in range(FOLDS):
         left = [n for n, entry in enumerate(entries) if names.index(entry) % FOLDS == fold]
         used = sorted(set(range(len(false))) - set(left))
-        found = train([states[n] for n in used], [false[n] for n in used])
-        odds[left] = odds_of([states[n] for n in left], *found)
+        probe = Probe(llm, LAYERS, *train([states[n] for n in used], [false[n] for n in used]))
+        odds[left] = [probe.odds_of(states[n].astype(np.float32)) for n in left]
     return {"sentences": len(false), "false": sum(false), "auc": round(float(roc_auc_score(false, odds)), 3)}
 
 
@@ -124,10 +117,11 @@ def main() -> int:
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
     assert coach.llm is not None
+    assert isinstance(coach.llm, HiddenStates)
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    states, false, entries = read(coach, records, args.layers)
+    states, false, entries = read(coach, coach.llm, records, args.layers)
     if args.check:
-        print(json.dumps(check(states, false, entries)))
+        print(json.dumps(check(coach.llm, states, false, entries)))
     bias, weights = train(states, false)
     kept = json.loads(BUILT_IN.read_text(encoding="utf-8")) if BUILT_IN.exists() else {}
     kept[coach.llm.name] = {

@@ -210,9 +210,9 @@ class Judge:
         said, *null_said = (_share_of_yes(row) for row in self._llm.choice_logprobs(chats, YES_NO))
         floor = 0.0
         for null, yes in zip(nulls, null_said, strict=True):
-            nearest = self._nearness(Stretches.of(null.sentences, self._encoder), task).max(axis=0).clip(0.0, 1.0)
-            floor = max(floor, yes * float(nearest.mean()))
-        agreed = [said * min(max(float(value), 0.0), 1.0) for value in near.max(axis=0)]
+            null_near = self._nearness(Stretches.of(null.sentences, self._encoder), task)
+            floor = max(floor, yes * float(_nearest(null_near).mean()))
+        agreed = (said * float(value) for value in _nearest(near))
         return [max(0.0, (value - floor) / (1.0 - floor)) ** KINDNESS for value in agreed]
 
     def _signs(self, task: Task, answer: str) -> Signs:
@@ -240,6 +240,12 @@ def _share(point: KeyPoint, said: set[str]) -> float:
     """The share of a point's words that were said."""
     own = set(terms(point.text))
     return len(own & said) / max(1, len(own))
+
+
+def _nearest(near: Vectors) -> Vectors:
+    """For each point the greatest cosine of a stretch, between 0 and 1, from cosines of shape (stretches, points)."""
+    nearest: Vectors = near.max(axis=0).clip(0.0, 1.0)
+    return nearest
 
 
 def _share_of_yes(logprobs: Sequence[float]) -> float:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    States = NDArray[np.float32]
+
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -88,7 +90,7 @@ class HiddenStates(Protocol):
 
     def hidden_states(
         self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
-    ) -> list[NDArray[np.float32]]:
+    ) -> list[States]:
         """For each chat the residual stream after the first n layers, for each n of `layers` in rising order.
 
         The shape is (tokens, layers times width), each layer's part with a mean square of 1. The stream is that of the

@@ -48,13 +48,14 @@ class Probe:
 
     def odds(self, question: str, reference: Sequence[str], sentences: Sequence[str]) -> list[float]:
         """For each sentence how much likelier it is false than true, in log-odds, not calibrated."""
+        return [self.odds_of(s) for s in states_of(self.llm, self.layers, question, reference, sentences)]
+
+    def odds_of(self, states: NDArray[np.float32]) -> float:
+        """The log-odds of one sentence from its states: the soft maximum over its tokens."""
         import numpy as np
 
-        found = []
-        for states in states_of(self.llm, self.layers, question, reference, sentences):
-            each = SHARPNESS * (states @ self.weights + self.bias)
-            found.append(float((np.logaddexp.reduce(each) - np.log(len(each))) / SHARPNESS))
-        return found
+        each = SHARPNESS * (states @ self.weights + self.bias)
+        return float((np.logaddexp.reduce(each) - np.log(len(each))) / SHARPNESS)
 
 
 def states_of(

@@ -17,11 +17,9 @@ from coach.reply_text import ReplyText
 from coach.weights import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
-    Vectors = NDArray[np.float32]
+    from coach.llm import States
 
 
 PROMPT_PIECE = 256  # tokens of a prompt computed between two looks at the stop event (0.5 s on two cores)
@@ -210,16 +208,9 @@ class TransformersLLM:
         """Logits (len(at), vocabulary) in float32 on the processor; `mask` (tokens, cached + tokens) is boolean."""
         import torch
 
-        device = self._loaded.model.device
         with self._my_turn(stop), torch.inference_mode():
-            out = self._loaded.model(
-                input_ids=torch.tensor([list(ids)], device=device),
-                position_ids=torch.tensor([list(positions)], device=device),
-                attention_mask=None if mask is None else mask[None, None].to(device),
-                use_cache=True,
-                logits_to_keep=torch.tensor(list(at), device=device),
-                **{self._cache_name: cache},
-            )
+            at_rows = torch.tensor(list(at), device=self._loaded.model.device)
+            out = self._loaded.model(**self._inputs(cache, ids, positions, mask), logits_to_keep=at_rows)
             logits: torch.Tensor = out.logits[0].float().cpu()
         if cache.get_seq_length() <= positions[0]:
             raise ModelError(
@@ -227,6 +218,21 @@ class TransformersLLM:
                 'would be nonsense. Install a release this coach was tested with: pip install -e ".[model]".'
             )
         return logits
+
+    def _inputs(
+        self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor | None
+    ) -> dict[str, Any]:
+        """What the model is called with, on its device; `mask` (tokens, cached + tokens) is boolean."""
+        import torch
+
+        device = self._loaded.model.device
+        return {
+            "input_ids": torch.tensor([list(ids)], device=device),
+            "position_ids": torch.tensor([list(positions)], device=device),
+            "attention_mask": None if mask is None else mask[None, None].to(device),
+            "use_cache": True,
+            self._cache_name: cache,
+        }
 
     @contextmanager
     def _my_turn(self, stop: threading.Event | None) -> Iterator[None]:
@@ -275,7 +281,7 @@ class TransformersLLM:
 
     def hidden_states(
         self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
-    ) -> list[Vectors]:
+    ) -> list[States]:
         """What the first layers make of what sets each chat apart; see `coach.llm.HiddenStates`."""
         from coach.kv_cache import GrowingCache
 
@@ -288,7 +294,7 @@ class TransformersLLM:
         for begin in range(0, shared, PROMPT_PIECE):
             piece = first[begin : min(begin + PROMPT_PIECE, shared)]
             self._states(cache, piece, range(begin, begin + len(piece)), _causal(begin, len(piece)), layers)
-        found: list[Vectors] = []
+        found: list[States] = []
         for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
             states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
             cache.cut_to(shared)
@@ -298,13 +304,12 @@ class TransformersLLM:
 
     def _states(
         self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor, layers: Sequence[int]
-    ) -> Vectors:
+    ) -> States:
         """The residual stream after each of `layers`, side by side: (tokens, layers times width)."""
         import numpy as np
         import torch
 
         base = self._loaded.model.base_model
-        device = self._loaded.model.device
         seen: list[torch.Tensor] = []
 
         def look(module: Any, given: Any, out: Any) -> None:
@@ -315,13 +320,7 @@ class TransformersLLM:
             handles = [every[layer - 1].register_forward_hook(look) for layer in sorted(layers)]
             base.layers = every[: max(layers)]  # the others are not computed
             try:
-                base(
-                    input_ids=torch.tensor([list(ids)], device=device),
-                    position_ids=torch.tensor([list(positions)], device=device),
-                    attention_mask=mask[None, None].to(device),
-                    use_cache=True,
-                    **{self._cache_name: cache},
-                )
+                base(**self._inputs(cache, ids, positions, mask))
             finally:
                 base.layers = every
                 for handle in handles:
