@@ -279,9 +279,18 @@ def logprobs(llm: Any, prompt: Sequence[int], reply: Sequence[int]) -> Any:
     return llm._forward(cache, ids, range(len(ids)), mask, at, None).log_softmax(-1)
 
 
+def peak_memory_gib() -> float:
+    """The most memory that this process had (on Linux `ru_maxrss` of a child begins with its parent's)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
 def _child(work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...], out: Any) -> None:
     result = work(*arguments)
-    result["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    result["peak_memory_gib"] = peak_memory_gib()
     out.put(result)
 
 

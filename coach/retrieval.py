@@ -34,7 +34,10 @@ COVERED_BY_OWN = 0.5
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry that matches a question; `score` grows with the match, `passages` are the best first."""
+    """An entry that matches a question; `score` grows with the match.
+
+    `passages` are the best first. Misconceptions find their entry but are never among them: they would read as true.
+    """
 
     entry: Entry
     score: float
@@ -156,7 +159,7 @@ class Index:
         for row in order:
             passage = self.passages[row]
             found = shown.get(passage.entry)
-            if found is not None and len(found) < SHOWN_PASSAGES:
+            if found is not None and passage.kind != "claim" and len(found) < SHOWN_PASSAGES:
                 found.append(passage)
         hits = tuple(
             Hit(self._by_id[key], float(scores[n]), tuple(shown[key]))
