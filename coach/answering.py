@@ -19,7 +19,7 @@ from coach.plain_text import readable
 from coach.prompts import addition_prompt, clipped
 from coach.resolution import Resolution, resolve
 from coach.retrieval import Index
-from coach.selection import ALSO_MARGIN, Quotation, quotations, related, suggestions
+from coach.selection import ALSO_MARGIN, Quotation, quotations, related, suggestions, wants_one_sentence
 from coach.sentences import sentence_spans, split_sentences
 from coach.session import Exchange, Session
 from coach.worked import worked_answer
@@ -82,7 +82,7 @@ def answer(
     for n, quotation in enumerate(quoted):
         yield reply.say(("\n\n" if n else "") + _paragraphs(quotation), True)
     finish: FinishReason = "stop"
-    if llm is not None and not stop.is_set():
+    if llm is not None and not stop.is_set() and not wants_one_sentence(question):
         history = [e.question for e in session.exchanges]
         said = [sentence for q in quoted for sentence in q.sentences] + ([worked.text] if worked else [])
         notes = related(resolution.query, entries, said, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Chosen on the development half of `benchmarks/answers.py`.
+SHORT_SENTENCES = 2  # of these for one who wants a single sentence: which of the nearest it is, is not sure enough
 NARROW_SENTENCES = 4  # statements quoted for a question about one side of a topic
 # How near a statement is to such a question. Without the other two, the first four of them hold 0.81 of the facts, with
 # them 0.88 (148 facts): what lies near to every question about a topic is not what this one asks for.
@@ -31,6 +33,8 @@ FOLLOW_UP_MATCH = 0.72  # cosine to a follow-up question from which its expected
 REPEATED = 0.62  # cosine to an earlier question from which a suggestion would repeat it
 FOLLOW_UP_BONUS = 0.2
 ALSO_MARGIN = 0.06  # score distance within which a second entry answers the question as well
+
+_ONE_SENTENCE = re.compile(r"\b(?:one|1|a|a single|single)[- ]sentence\b|\btl;?dr\b", re.IGNORECASE)
 
 # Sentences of the answer and of the follow-ups read best on their own; a key point says the same more tersely.
 _KIND_BONUS = {"answer": 0.08, "expected": 0.0, "correction": 0.0, "key_point": 0.08, "why": -0.03}
@@ -52,12 +56,22 @@ class Quotation:
 
 def quotations(question: str, query: str, entries: Sequence[Entry], index: Index) -> tuple[Quotation, ...]:
     """The statements of `entries` (best first) that answer `question`; `query` is the question with its context."""
+    short = wants_one_sentence(question)
+    if short:
+        question, query = _ONE_SENTENCE.sub(" ", question), _ONE_SENTENCE.sub(" ", query)
     if len(entries) == 1:
         entry = entries[0]
         if is_general(question, entry):
-            return (Quotation(entry, _overview(entry, index)),)
-        return (_nearest(question, query, entry, index, NARROW_SENTENCES),)
+            overview = _overview(entry, index)
+            return (Quotation(entry, overview[:1] if short else overview),)
+        found = _nearest(question, query, entry, index, NARROW_SENTENCES)
+        return (Quotation(entry, found.answering[:SHORT_SENTENCES]) if short else found,)
     return tuple(_nearest(question, query, entry, index, COMPARED_SENTENCES) for entry in entries)
+
+
+def wants_one_sentence(question: str) -> bool:
+    """Whether a question asks for an answer of a single sentence."""
+    return bool(_ONE_SENTENCE.search(question))
 
 
 def is_general(question: str, entry: Entry) -> bool:

@@ -41,6 +41,12 @@ _FILTERS = re.compile(
 )
 _GIVEN = re.compile(r"\b(?:strides?|pad(?:ding|ded)|dilation)\s*(?:of|is|=|:|by|with)?\s*\d", re.IGNORECASE)
 _SAME = re.compile(r"\bsame['\"]?[- ]padd|\bpadd(?:ing|ed)\s*(?:=|is|:)?\s*['\"]?same\b", re.IGNORECASE)
+_CALL = re.compile(
+    r"\b(?:nn\.)?conv2d\(\s*(?:in_channels\s*=\s*)?\d+\s*,\s*(?:out_channels\s*=\s*)?(\d+)\s*,"
+    r"\s*(?:kernel_size\s*=\s*)?(\d+)\s*,?([^()]*)\)",
+    re.IGNORECASE,
+)
+_AFTER_KERNEL = ("stride", "padding", "dilation")  # in the order in which PyTorch takes them
 _POOLING = re.compile(r"\bpool(?:ing|ed)?\b", re.IGNORECASE)
 _INPUT = re.compile(
     rf"{_PAIR}|(?:\b(?:inputs?|images?)(?:\s+(?:size|width))?{_IS}|\b[nwi]\s*=\s*){_WHOLE}(?!{_BY}\d)", re.IGNORECASE
@@ -115,7 +121,27 @@ def _taken(pattern: re.Pattern[str], text: str) -> tuple[tuple[int, ...], str]:
     return (() if match is None else _numbers(match)), pattern.sub(lambda found: " " * len(found.group()), text)
 
 
+def _spelt_out(question: str) -> str:
+    """A question with PyTorch's `Conv2d(in, out, kernel, …)` said in words."""
+    return _CALL.sub(_in_words, question)
+
+
+def _in_words(call: re.Match[str]) -> str:
+    names = iter(_AFTER_KERNEL)
+    said = [f"{call.group(1)} filters", f"kernel {call.group(2)}"]
+    for argument in call.group(3).split(","):
+        name, equals, value = argument.rpartition("=")
+        name = name.strip().lower() if equals else next(names, "") if argument.strip() else ""
+        value = value.strip(" '\"")
+        if name in _AFTER_KERNEL and value != "valid":
+            if not value.isdigit() and value != "same":
+                return call.group()  # what is not understood is left as it is, and not computed
+            said.append(f"{name} {value}")
+    return ", ".join(said) + " "
+
+
 def _convolution(question: str) -> str:
+    question = _spelt_out(question)
     if _OTHER_FORMULA.search(question) or (_WEIGHTS.search(question) and "output" not in question.lower()):
         return ""
     filters, rest = _taken(_FILTERS, question)

@@ -75,6 +75,15 @@ def test_a_general_question_is_told_from_a_narrow_one(index: Index) -> None:
     assert not is_general("does dropout slow down convergence", dropout)
 
 
+def test_who_wants_one_sentence_gets_one_and_two_where_it_is_not_sure_which(index: Index) -> None:
+    entry = index.entry("gan")
+    for question in ("What is a GAN, in one sentence?", "tl;dr: what is a gan"):
+        (found,) = quotations(question, question, [entry], index)
+        assert found.sentences == quotations("What is a GAN?", "What is a GAN?", [entry], index)[0].sentences[:1]
+    question = "why do they collapse, in one sentence"
+    assert len(quotations(question, question, [entry], index)[0].sentences) == 2
+
+
 def test_a_narrow_question_gets_the_sentence_that_answers_it(index: Index) -> None:
     for entry in index.entries[::6]:
         for point in entry.key_points[:2]:
