@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coach.care import REPLY, needs_care
 from coach.errors import CoachError
@@ -28,6 +28,7 @@ from coach.worked import worked_answer
 REPEATS = 0.90
 # A sentence about the prompt instead of the subject ("The notes suggest that …").
 _ABOUT_PROMPT = re.compile(r"\b(?:the|these|those|my|your) (?:notes?|sources?|prompt|text above)\b", re.IGNORECASE)
+ALWAYS_CORE = 2  # sentences around the answer that are said even if an earlier reply of the conversation did
 MAX_ADDED_TOKENS = 90  # two short sentences
 
 
@@ -72,7 +73,7 @@ def answer(
         yield from _declined(reply, session, text, resolution)
         return
     entries = _answering(question, resolution, index)
-    quoted = quotations(question, resolution.query, entries, index)
+    quoted = _unsaid(quotations(question, resolution.query, entries, index), session)
     yield SourcesFound(tuple(Source(q.entry, q.sentences) for q in quoted))
     if omitted:
         yield reply.say(f"Your message is very long: I left out {omitted:,} characters in its middle.\n\n", True)
@@ -100,6 +101,16 @@ def answer(
     if offers:
         yield Suggestions(offers)
     yield _finished(reply, session, text, tuple(e.id for e in entries), offers, True, finish)
+
+
+def _unsaid(quoted: Sequence[Quotation], session: Session) -> tuple[Quotation, ...]:
+    """Quotations with less of what surrounds the answer where an earlier reply said it: the best of it is enough."""
+    said = "\n".join(exchange.answer for exchange in session.exchanges)
+    kept = []
+    for quotation in quoted:
+        rest = tuple(sentence for sentence in quotation.core[ALWAYS_CORE:] if sentence not in said)
+        kept.append(replace(quotation, core=quotation.core[:ALWAYS_CORE] + rest))
+    return tuple(kept)
 
 
 def _finished(

@@ -134,27 +134,27 @@ def _nearest(question: str, query: str, entry: Entry, index: Index, count: int) 
     bonus = _follow_up_bonus(whole, entry, index)
     for n, passage in enumerate(passages):
         score[n] += WORDS_WEIGHT * shares[n] + _KIND_BONUS[passage.kind] + bonus.get(passage.text, 0.0)
-    chosen: list[int] = []
+    chosen: list[list[int]] = [[], []]  # what answers, and the core around it
 
-    def take(rows: Iterable[int], most: int, similar: float) -> None:
+    def take(rows: Iterable[int], into: list[int], most: int, similar: float) -> None:
         for n in rows:
-            alike = [k for k, m in enumerate(chosen) if float(vectors[n] @ vectors[m]) >= SAID_IN_CORE]
-            shorter = [k for k in alike if words[chosen[k]] <= words[n]]
+            before = [*chosen[0], *chosen[1]]
+            shorter = [m for m in before if words[m] <= words[n] and float(vectors[n] @ vectors[m]) >= SAID_IN_CORE]
             if shorter:  # the same and more
-                chosen[shorter[0]] = n
-            elif all(float(vectors[n] @ vectors[m]) < similar and not words[n] <= words[m] for m in chosen):
-                chosen.append(n)
-            if len(chosen) >= most:
+                for group in chosen:
+                    group[:] = [n if m == shorter[0] else m for m in group if m not in shorter[1:]]
+            elif all(float(vectors[n] @ vectors[m]) < similar and not words[n] <= words[m] for m in before):
+                into.append(n)
+            if len(into) >= most:
                 return
 
-    take((-score).argsort().tolist(), count, SIMILAR)
-    answering = len(chosen)
+    take((-score).argsort().tolist(), chosen[0], count, SIMILAR)
     weight = {p.id: p.weight for p in entry.key_points}
     core = [n for n, p in enumerate(passages) if p.kind == "key_point"]
     core.sort(key=lambda n: -(float(near[n]) + CORE_WEIGHT * weight[passages[n].key]))
-    take(core, count + CORE_SENTENCES, SAID_IN_CORE)
-    texts = [passages[n].text for n in chosen]
-    return Quotation(entry, tuple(texts[:answering]), tuple(texts[answering:]))
+    take(core, chosen[1], CORE_SENTENCES, SAID_IN_CORE)
+    answering, around = (tuple(passages[n].text for n in group) for group in chosen)
+    return Quotation(entry, answering, around)
 
 
 def _shares(found: Sequence[set[str]], question: str, entry: Entry) -> list[float]:

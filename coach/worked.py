@@ -78,7 +78,7 @@ _SAMPLES = re.compile(
     re.IGNORECASE,
 )
 _BATCH = re.compile(
-    rf"(?<![\w-])(?:mini-?)?batch(?:es)?(?:[ _-]?sizes?)?\s*(?:of|is|=|:|with)?\s*{_WHOLE}(?:\s+{_ITEMS}\b)?"
+    rf"(?<![\w-])(?:bs|(?:mini-?)?batch(?:es)?(?:[ _-]?sizes?)?)\s*(?:of|is|=|:|with)?\s*{_WHOLE}(?:\s+{_ITEMS}\b)?"
     rf"|{_START}{_WHOLE}\s+(?:{_ITEMS}\s+)?(?:per|a|in a|in each)\s+(?:mini-?)?batch\b",
     re.IGNORECASE,
 )

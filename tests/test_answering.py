@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fake_llm import FakeLLM, Reader, text_of, writing
 
+from coach.answering import ALWAYS_CORE
 from coach.coach import Coach
 from coach.errors import ModelError
 from coach.events import Event, Finished, SourcesFound, Suggestions, Text
@@ -372,3 +373,13 @@ def test_hostile_questions_end_as_any_other(index: Index, text: str) -> None:
     assert len(last.session.exchanges) == 1
     for bad in ("<script", "onerror", "javascript:", "<|im_start|>", FALSE, UNRELATED):
         assert bad not in last.text
+
+
+def test_what_surrounds_an_answer_is_not_said_over_and_over(index: Index) -> None:
+    coach = Coach.of(index.entries, index, None)
+    session, said = Session(), list[str]()
+    for question in ("why does dropout help?", "and which rate would you take?", "and at test time?"):
+        last = finished(list(coach.ask(session, question)))
+        repeated = [s for s in split_sentences(last.text.replace(" [dropout]", "")) if s in "\n".join(said)]
+        assert len(repeated) <= ALWAYS_CORE + 1, repeated  # what answers may be the same, what surrounds it not
+        session, said = last.session, [*said, last.text]

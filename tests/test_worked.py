@@ -114,6 +114,7 @@ def test_whatever_is_not_one_plain_layer_is_left_to_the_entries(question: str) -
         ("batch size 32 and 1000 samples, how many iterations?", 1000, 32),
         ("batch size of 32 on 1,000 images: how many steps per epoch", 1000, 32),
         ("60000 training images of 28x28 with batch_size=64, how many updates per epoch?", 60000, 64),
+        ("N=1,000, bs=100, 5 epochs: total weight updates?", 1000, 100),
         ("60 000 images, batch size 64, iterations?", 60000, 64),
         ("50k images, batch size 128, how many iterations", 50000, 128),
         ("1M images, batch size 100, how many iterations", 10**6, 100),
