@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
+from coach.encoder import words_of
 from coach.errors import GradingError
 from coach.grading import Flag, Scorecard, Status, Verdict, logistic
 from coach.grounding import yes_over_no
@@ -29,6 +30,7 @@ from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
 from coach.sentences import split_sentences
 from coach.stretches import Stretches
+from coach.words import Words, recall
 
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
@@ -42,9 +44,13 @@ UNSURE = 0.03  # distance from the border of partial within which a verdict is c
 # Probability of a misstatement from which its sentence is no ground for praise.
 DOUBTED = 0.25
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
-# What a bare reference's agreement is raised to, so that it reads like people's marks, which are kind: on 98 of
-# Mohler's answers that are not among those reported r is 0.66 with people, with the square root 0.62.
-KINDNESS = 1 / 3
+# A bare reference: recall of its words from which it is said in full, and what agreement is raised to, since people's
+# marks are kind. On 350 of Mohler's answers that are not among those reported r with people is 0.69 like this, with the
+# recall as it is 0.67, with no power 0.68, with the model's yes alone 0.54 and with recall alone 0.64.
+SAID_IN_FULL = 0.6
+KINDNESS = 1 / 2
+MIN_YES = 0.05  # a model that denies the reference itself is not asked for more than that
+MAX_NULL = 0.5  # what null answers may reach at most: a reference that says nothing of its own grades nobody to zero
 MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
 
 _GENERIC = (
@@ -103,6 +109,15 @@ def _screened(task: Task, answer: str) -> Screened:
     return screen(clipped(answer)[0], task.question, () if task.curated else terms(" ".join(task.models)))
 
 
+@dataclass(frozen=True)
+class BareReference:
+    """A reference answer as it is compared: its sentences' words, the model's yes to itself, and null answers' yes."""
+
+    yes: float
+    sentences: tuple[Words, ...]
+    nulls: tuple[tuple[float, Words], ...]
+
+
 class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
@@ -112,6 +127,7 @@ class Judge:
         self._probe = Probe.of(llm)
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
+        self._bare: dict[str, BareReference] = {}
         self._lock = threading.Lock()
 
     def grade(self, task: Task, answer: str) -> Scorecard:
@@ -187,7 +203,7 @@ class Judge:
         if task.curated:
             likely = [logistic(POINT_BIAS, POINT_WEIGHTS, row) for row in self._features(task, screened, near)]
         else:
-            likely = self._agreement(task, screened, near)
+            likely = self._agreement(task, screened)
         for n, (point, probability) in enumerate(zip(task.points, likely, strict=True)):
             status = _status(probability)
             evidence = _evidence(screened, near[:, n]) if status != "missed" else ""
@@ -196,24 +212,46 @@ class Judge:
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
         return tuple(verdicts)
 
-    def _agreement(self, task: Task, screened: Screened, near: Vectors) -> list[float]:
-        """How well an answer agrees with each sentence of a bare reference, beyond what null answers reach.
+    def _agreement(self, task: Task, screened: Screened) -> list[float]:
+        """How well an answer agrees with each sentence of a bare reference, beyond what null answers of its length do.
 
-        Agreement is the model's probability that the answer says what the whole reference says, times how near the
-        answer comes to the sentence.
+        Agreement is the share of the sentence's words that the answer says in words of its own, times the model's yes
+        to whether it says what the whole reference says, beside its yes to the reference itself.
         """
-        nulls = [_screened(task, text) for text in (_GENERIC, task.foil) if text]
-        nulls = [null for null in nulls if null.sentences]
+        bare = self._reference(task)
+        [yes] = self._yes(task, [screened.text])
+        [said] = words_of(self._encoder, [screened.text])
+        known = frozenset(terms(task.question))
+
+        def agreed(yes: float, said: Words) -> list[float]:
+            return [min(yes / bare.yes, 1.0) * min(recall(w, said, known) / SAID_IN_FULL, 1.0) for w in bare.sentences]
+
+        nulls = [agreed(null_yes, null.first(len(said.texts))) for null_yes, null in bare.nulls]
+        floors = [min(MAX_NULL, max(reached)) for reached in zip(*nulls, strict=True)] or [0.0] * len(bare.sentences)
+        reached = zip(agreed(yes, said), floors, strict=True)
+        return [max(0.0, (value - floor) / (1.0 - floor)) ** KINDNESS for value, floor in reached]
+
+    def _reference(self, task: Task) -> BareReference:
+        """What the model says of a bare reference itself and of null answers; asked once."""
+        key = calibration_key(self._llm.name, task)
+        with self._lock:
+            if key not in self._bare:
+                [reference] = task.models
+                screened = [_screened(task, text) for text in (_GENERIC, task.foil) if text]
+                nulls = [null.text for null in screened if null.sentences]
+                itself, *others = self._yes(task, [reference, *nulls])
+                words = words_of(self._encoder, [*(point.text for point in task.points), *nulls])
+                points = len(task.points)
+                self._bare[key] = BareReference(
+                    max(itself, MIN_YES), tuple(words[:points]), tuple(zip(others, words[points:], strict=True))
+                )
+            return self._bare[key]
+
+    def _yes(self, task: Task, texts: Sequence[str]) -> list[float]:
+        """The model's yes to whether each text says what a bare reference says."""
         [reference] = task.models
-        texts = [screened.text, *(null.text for null in nulls)]
         chats = [reference_prompt(task.question, reference, text) for text in texts]
-        said, *null_said = (_share_of_yes(row) for row in self._llm.choice_logprobs(chats, YES_NO))
-        floor = 0.0
-        for null, yes in zip(nulls, null_said, strict=True):
-            null_near = self._nearness(Stretches.of(null.sentences, self._encoder), task)
-            floor = max(floor, yes * float(_nearest(null_near).mean()))
-        agreed = (said * float(value) for value in _nearest(near))
-        return [max(0.0, (value - floor) / (1.0 - floor)) ** KINDNESS for value in agreed]
+        return [logistic(0.0, (1.0,), (yes_over_no(row),)) for row in self._llm.choice_logprobs(chats, YES_NO)]
 
     def _signs(self, task: Task, answer: str) -> Signs:
         chats = [point_prompt(task.question, answer, point.text) for point in task.points]
@@ -240,17 +278,6 @@ def _share(point: KeyPoint, said: set[str]) -> float:
     """The share of a point's words that were said."""
     own = set(terms(point.text))
     return len(own & said) / max(1, len(own))
-
-
-def _nearest(near: Vectors) -> Vectors:
-    """For each point the greatest cosine of a stretch, between 0 and 1, from cosines of shape (stretches, points)."""
-    nearest: Vectors = near.max(axis=0).clip(0.0, 1.0)
-    return nearest
-
-
-def _share_of_yes(logprobs: Sequence[float]) -> float:
-    """The probability of yes against no."""
-    return logistic(0.0, (1.0,), (yes_over_no(logprobs),))
 
 
 def _evidence(screened: Screened, nearness: Vectors) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coach import ranking
-from coach.encoder import Encoder, SentenceEncoder
+from coach.encoder import Encoder, SentenceEncoder, words_of
 from coach.errors import RetrievalError
 from coach.knowledge import Entry
 from coach.outside import built_in_ids, outside_passages
@@ -17,6 +17,7 @@ from coach.plain_text import readable
 from coach.ranking import Look, Ranking, answerable_probability, entry_scores
 from coach.vector_store import kept_vectors
 from coach.vocabulary import Vocabulary, in_full, terms
+from coach.words import Words
 
 if TYPE_CHECKING:
     from coach.encoder import Vectors as Vectors
@@ -128,6 +129,10 @@ class Index:
         if others:
             vectors[others] = self.encoder.encode([texts[n] for n in others])
         return vectors
+
+    def words(self, texts: Sequence[str]) -> list[Words]:
+        """The words of each text in context, as the encoder reads them; see `words_of`."""
+        return words_of(self.encoder, texts)
 
     def named(self, text: str) -> tuple[str, ...]:
         """Ids of the entries whose name a text says outright, such as "gan" in "and what about a GAN?"."""

@@ -18,7 +18,7 @@ COACH = ROOT / "coach"
 ORDER = """
 errors config sentences plain_text care greeting batch options
 
-knowledge passages vocabulary outside encoder vector_store ranking retrieval worked
+knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked
 
 llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
 loading
@@ -41,10 +41,10 @@ __main__
 # What each of these may use of the coach: an engine knows no interview, a recogniser no grading.
 ALONE = {
     "knowledge": {"errors", "sentences"},
-    "encoder": {"errors", "plain_text"},
+    "encoder": {"errors", "plain_text", "words"},
     "retrieval": {
         "errors", "sentences", "plain_text", "knowledge", "passages", "vocabulary", "outside", "encoder",
-        "vector_store", "ranking",
+        "vector_store", "ranking", "words",
     },
     "llm": {"errors"},
     "weights": {"errors"},
