@@ -19,10 +19,14 @@ _ABBREVIATIONS = (
     "approx",
     "resp",
     "al",
+    "incl",
+    "esp",
+    "w.r.t",
 )
 _LONGEST = 40  # characters in which the longest abbreviation and what closes after it fit
 _BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[$*]*[A-Z0-9$\\`])|(?<=[。！？])|\n\s*\n\s*")
 _LOOSE_BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n\s*")
+_NUMBER_OF = re.compile(r"\b(?:the|total|maximum|max|minimum|min) no\.$", re.IGNORECASE)
 _MATHS = re.compile(r"\$\$.+?\$\$|\$[^$\n]+?\$|`[^`\n]+`", re.DOTALL)
 
 
@@ -63,7 +67,9 @@ def _abbreviated(before: str, after: str) -> bool:
     if word is None:
         return False
     found = word.group(1).lower()
-    return after.isdigit() if found == "no" else found in _ABBREVIATIONS
+    if found == "no":  # a number, or an answer of one word
+        return after.isdigit() or bool(_NUMBER_OF.search(before))
+    return found in _ABBREVIATIONS
 
 
 def split_sentences(text: str, loose: bool = False) -> tuple[str, ...]:

@@ -43,6 +43,13 @@ def test_a_lower_case_letter_begins_a_sentence_only_when_loose() -> None:
     typed = "it drops units. that helps. e.g. when data is scarce"
     assert split_sentences(typed) == (typed,)
     assert split_sentences(typed, loose=True) == ("it drops units.", "that helps.", "e.g. when data is scarce")
+    counted = "to get the no. of steps u divide. is it random? no. never."
+    assert split_sentences(counted, loose=True) == (
+        "to get the no. of steps u divide.",
+        "is it random?",
+        "no.",
+        "never.",
+    )
 
 
 def test_spans_point_at_the_sentences_and_cover_every_letter() -> None:
