@@ -86,7 +86,7 @@ class LLM(Protocol):
 
 @runtime_checkable
 class HiddenStates(Protocol):
-    """What an engine may offer beyond `LLM`: a look at what the model makes of a chat, for a linear probe."""
+    """What an engine may offer beyond `LLM`: a look at what the model makes of a chat, for a probe."""
 
     def hidden_states(
         self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]

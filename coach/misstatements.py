@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: with the probe (its odds,
 # nearness, beyond the truth, lead of the claim over its correction), and without (lead, nearness, beyond the truth).
-PROBED_BIAS, PROBED_WEIGHTS = -2.88, (1.3, 1.99, 7.74, 1.63)
+PROBED_BIAS, PROBED_WEIGHTS = -1.25, (1.25, 0.17, 5.53, 1.53)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
@@ -35,9 +35,9 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged, by what the probe read and by what the model was asked. On the
-# development half of `benchmarks/errors.py` the first flags 38 of 92 errors and 5 of 106 answers without one, both
-# together 47 and 5; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
-FLAGGED = 0.7
+# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 55 of 92 errors and 5 of 106 answers
+# without one, both together 59 and 5; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
+FLAGGED = 0.55
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.

@@ -7,7 +7,10 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
+from coach.probe import Weights
 
 Write = Callable[[Sequence[Message]], Iterable[str]]
 Judge = Callable[[Sequence[Message]], float]
@@ -109,3 +112,17 @@ def _shared_out(odds: float, choices: Sequence[str]) -> tuple[float, ...]:
         return -math.log1p(math.exp(-sign * odds)) - math.log(among)
 
     return tuple(log_share(1.0, sum(yes)) if is_yes else log_share(-1.0, len(yes) - sum(yes)) for is_yes in yes)
+
+
+def weights(direct: Sequence[float], bias: float = 0.0, unit: Sequence[float] = ()) -> Weights:
+    """Weights of one hidden unit that counts as it is, and of the direct path."""
+    return Weights(
+        layers=(3,),
+        mean=np.zeros(len(direct), np.float32),
+        scale=np.ones(len(direct), np.float32),
+        hidden=np.array(unit or [0.0] * len(direct), np.float32)[:, None],
+        hidden_bias=np.zeros(1, np.float32),
+        direct=np.array(direct, np.float32),
+        out=np.ones(1, np.float32),
+        bias=bias,
+    )

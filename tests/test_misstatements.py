@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from fake_llm import FakeLLM, believing
+from fake_llm import FakeLLM, believing, weights
 from numpy.typing import NDArray
 
 from coach.errors import ModelError
@@ -59,7 +59,7 @@ class Reading(FakeLLM):
 
 def read(llm: Reading, alike: Likeness) -> tuple[Misstatement, ...]:
     """What a probe finds."""
-    return misstatements(alike, "What is dropout?", llm, Probe(llm, (1,), -6.0, np.array([12.0], dtype=np.float32)))
+    return misstatements(alike, "What is dropout?", llm, Probe(llm, weights([12.0], -6.0)))
 
 
 def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: SentenceEncoder) -> None:
@@ -127,7 +127,7 @@ def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(enco
 
 def test_the_model_can_be_sure_where_the_probe_is_not(encoder: SentenceEncoder) -> None:
     llm = Reading("stays", verbatim)
-    unsure = Probe(llm, (1,), -0.5, np.array([0.0], dtype=np.float32))
+    unsure = Probe(llm, weights([0.0], -0.5))
     found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
     assert [one.misconception for one in found if one.flagged] == [ON]
 

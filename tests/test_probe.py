@@ -1,17 +1,31 @@
+"""A probe on given states, and how its reference is chosen."""
+
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from math import exp, log
+from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_llm import FakeLLM
+from fake_llm import FakeLLM, weights
 from numpy.typing import NDArray
 from tiny_model import tiny_llm
 
 from coach.llm import HiddenStates, Message
-from coach.probe import BUILT_IN, MAX_REFERENCE, NEAREST, SHARPNESS, Probe, reference_for, states_of
+from coach.probe import (
+    MAX_REFERENCE,
+    NEAREST,
+    SHARPNESS,
+    Probe,
+    Weights,
+    reference_for,
+    states_of,
+    weights_file,
+)
+
+TRAINED = "Qwen 1.5B"  # the default model
 
 
 class Listed(FakeLLM):
@@ -30,15 +44,25 @@ class Listed(FakeLLM):
         return self._states
 
 
-WEIGHTS = np.array([1.0, -1.0], dtype=np.float32)
-
-
 def test_odds_are_the_soft_maximum_over_the_tokens() -> None:
     llm = Listed([[1, 0], [0, 0], [4, 1]], [[0, 2]])
-    odds = Probe(llm, (3,), 0.5, WEIGHTS).odds("Why?", ["It is so."], ["One.", "Two."])
+    odds = Probe(llm, weights([1.0, -1.0], 0.5)).odds("Why?", ["It is so."], ["One.", "Two."])
     expected = [1.5, 0.5, 3.5]
     assert odds[0] == pytest.approx(log(sum(exp(SHARPNESS * e) for e in expected) / 3) / SHARPNESS, rel=1e-5)
     assert odds[1] == pytest.approx(-1.5)
+
+
+def test_a_hidden_unit_adds_where_it_is_above_nothing() -> None:
+    read = weights([1.0, 0.0], unit=[0.0, 1.0])
+    assert read(np.array([[1, 2], [1, -2]], dtype=np.float32)).tolist() == [3.0, 1.0]
+
+
+def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    saved = replace(weights([1.0, -1.0], 0.25, [0.5, 2.0]), mean=np.array([1.0, 0.1], np.float32))
+    saved.save(tmp_path / "new" / "one.npz")
+    loaded = Weights.load(tmp_path / "new" / "one.npz")
+    for field in fields(Weights):
+        assert np.array_equal(getattr(loaded, field.name), getattr(saved, field.name)), field.name
 
 
 def test_every_chat_begins_like_the_one_they_part_from() -> None:
@@ -65,15 +89,17 @@ def test_a_model_without_a_probe_has_none() -> None:
 
 def test_a_model_that_cannot_be_read_has_none() -> None:
     blind = FakeLLM()
-    blind.name = next(iter(json.loads(BUILT_IN.read_text(encoding="utf-8"))))
+    blind.name = TRAINED
+    assert weights_file(TRAINED).exists()
     assert Probe.of(blind) is None
 
 
 def test_a_trained_probe_is_found_by_the_name_of_its_model() -> None:
-    name, kept = next(iter(json.loads(BUILT_IN.read_text(encoding="utf-8")).items()))
-    probe = Probe.of(Listed([[0, 0]], name=name))
+    probe = Probe.of(Listed([[0, 0]], name=TRAINED))
     assert probe is not None
-    assert (list(probe.layers), len(probe.weights)) == (kept["layers"], len(kept["weights"]))
+    width = len(probe.weights.mean)
+    assert width % len(probe.weights.layers) == 0
+    assert probe.weights(np.zeros((5, width), np.float32)).shape == (5,)
 
 
 def test_the_reference_holds_each_sentences_nearest_statement_first() -> None:
