@@ -35,8 +35,8 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged, by what the probe read and by what the model was asked. On the
-# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 55 of 92 errors and 5 of 106 answers
-# without one, both together 59 and 5; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
+# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 55 of 92 errors and 5 of 106
+# answers without one, both together 59 and 5; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
 FLAGGED = 0.55
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
@@ -135,12 +135,14 @@ class Likeness:
         listed = {one.sentence: one for one in self.candidates(len(self.claims), 1)}
         found = []
         for place, sentence in enumerate(self.found.sentences):
-            truth = self.true[int(self.truth[place].argmax())]
-            unlisted = Candidate(
-                sentence, Misconception(sentence, truth), MIN_NEARNESS, -float(self.truth[place].max())
-            )
+            unlisted = Candidate(sentence, self.denied(sentence), MIN_NEARNESS, -float(self.truth[place].max()))
             found.append(listed.get(sentence, unlisted))
         return found
+
+    def denied(self, sentence: str) -> Misconception:
+        """A sentence of the answer as a misconception of its own, with what is true and nearest to it."""
+        place = self.found.sentences.index(sentence)
+        return Misconception(sentence, self.true[int(self.truth[place].argmax())])
 
     def reference(self) -> list[str]:
         """The true statements that the sentences are judged by."""
@@ -150,7 +152,7 @@ class Likeness:
 def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | None) -> tuple[Misstatement, ...]:
     """For each sentence that may be false what it says and how probably it is, in no particular order."""
     if probe is not None and likeness.true:
-        return tuple(_judged(one, signs) for one, signs in probed(likeness, question, llm, probe))
+        return tuple(_judged(one, signs, likeness) for one, signs in probed(likeness, question, llm, probe))
     near = likeness.candidates() if likeness.misconceptions else []
     best: dict[str, Misstatement] = {}
     for one, lead in zip(near, leads(near, llm), strict=True):
@@ -162,12 +164,16 @@ def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | No
     return tuple(best.values())
 
 
-def _judged(one: Candidate, signs: tuple[float, ...]) -> Misstatement:
-    """A sentence judged by the probe, and by what the model was asked if it was: either can be sure alone."""
+def _judged(one: Candidate, signs: tuple[float, ...], likeness: Likeness) -> Misstatement:
+    """A sentence judged by the probe, and by what the model was asked if it was: either can be sure alone.
+
+    A misconception that is less near than something true, and that the model does not take it for, is not what it says.
+    """
     probability, lead = logistic(PROBED_BIAS, PROBED_WEIGHTS, signs), signs[-1]
     asked = logistic(BIAS, WEIGHTS, one.features(lead)) if lead else 0.0
     flagged = probability >= FLAGGED or asked >= FLAGGED_ASKED
-    return Misstatement(one.sentence, one.misconception, max(probability, asked), flagged)
+    says = one.misconception if one.beyond_truth >= 0 or lead > 0 else likeness.denied(one.sentence)
+    return Misstatement(one.sentence, says, max(probability, asked), flagged)
 
 
 def probed(likeness: Likeness, question: str, llm: LLM, probe: Probe) -> list[tuple[Candidate, tuple[float, ...]]]:
