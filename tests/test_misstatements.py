@@ -139,5 +139,13 @@ def test_a_false_sentence_that_nobody_listed_stands_against_what_is_true(encoder
     assert found.probability > 0.5
 
 
+def test_a_misconception_less_near_than_the_truth_is_not_what_a_false_sentence_says(encoder: SentenceEncoder) -> None:
+    said = ("Dropout is applied at inference to make the forward pass cheaper.",)
+    true = ("Dropout at inference would not make the forward pass cheaper.",)
+    [found] = read(Reading("cheaper"), likeness(said, encoder, LISTED, true))
+    assert found.flagged
+    assert found.misconception == Misconception(said[0], true[0])
+
+
 def test_without_anything_true_a_probe_has_nothing_to_judge_by(encoder: SentenceEncoder) -> None:
     assert read(Reading("stays"), likeness(SAID, encoder, (), ())) == ()
