@@ -206,7 +206,8 @@ class Judge:
             likely = self._agreement(task, screened)
         for n, (point, probability) in enumerate(zip(task.points, likely, strict=True)):
             status = _status(probability)
-            evidence = _evidence(screened, near[:, n]) if status != "missed" else ""
+            least = MIN_EVIDENCE if task.curated else 0.0  # what agrees word by word need not be near as a whole
+            evidence = _evidence(screened, near[:, n], least) if status != "missed" else ""
             if status in ("covered", "partial") and not evidence:
                 status = "unsure"
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
@@ -280,10 +281,10 @@ def _share(point: KeyPoint, said: set[str]) -> float:
     return len(own & said) / max(1, len(own))
 
 
-def _evidence(screened: Screened, nearness: Vectors) -> str:
+def _evidence(screened: Screened, nearness: Vectors, least: float) -> str:
     """The sentence of the answer nearest to a point, word for word; empty when none is near."""
     best = int(nearness[: len(screened.sentences)].argmax())
-    return screened.sentences[best] if float(nearness.max()) >= MIN_EVIDENCE else ""
+    return screened.sentences[best] if float(nearness.max()) >= least else ""
 
 
 def sentences_of(answer: str) -> tuple[str, ...]:

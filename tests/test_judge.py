@@ -145,6 +145,15 @@ def test_a_bare_question_is_graded_against_its_reference(judge: Judge) -> None:
     assert good.score > bad.score + 3
 
 
+def test_who_says_a_reference_in_quite_other_words_is_shown_the_words_that_count(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    task = Task.of_reference("What is a stack?", "A stack is a last-in first-out data structure.", FOIL)
+    answer = "The thing you put in last comes out first."
+    [verdict] = Judge(FakeLLM(judge=believing), encoder, tmp_path).grade(task, answer).verdicts
+    assert (verdict.status, verdict.evidence) == ("covered", answer)
+
+
 def test_what_says_no_more_than_null_answers_gets_nothing_against_a_reference(
     encoder: SentenceEncoder, tmp_path: Path
 ) -> None:
