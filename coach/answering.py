@@ -28,7 +28,9 @@ from coach.worked import worked_answer
 REPEATS = 0.90
 # A sentence about the prompt instead of the subject ("The notes suggest that …").
 _ABOUT_PROMPT = re.compile(r"\b(?:the|these|those|my|your) (?:notes?|sources?|prompt|text above)\b", re.IGNORECASE)
-ALWAYS_CORE = 2  # sentences around the answer that are said even if an earlier reply of the conversation did
+# Sentences around the answer that are said even if an earlier reply did. `benchmarks/answers.py`: with none the
+# development half keeps its facts, the held-back half, which was seen before the choice, loses two of 153.
+ALWAYS_CORE = 2
 MAX_ADDED_TOKENS = 90  # two short sentences
 
 

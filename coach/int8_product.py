@@ -90,7 +90,7 @@ def _serves(product: Product) -> bool:
                 return False
             if not _is_quick(multiply, numbers):
                 return False
-    except (RuntimeError, AttributeError, NotImplementedError):
+    except (RuntimeError, AttributeError, NotImplementedError):  # this build of torch lacks it: the next one is tried
         return False
     return True
 

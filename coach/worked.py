@@ -121,12 +121,8 @@ def _taken(pattern: re.Pattern[str], text: str) -> tuple[tuple[int, ...], str]:
     return (() if match is None else _numbers(match)), pattern.sub(lambda found: " " * len(found.group()), text)
 
 
-def _spelt_out(question: str) -> str:
-    """A question with PyTorch's `Conv2d(in, out, kernel, …)` said in words."""
-    return _CALL.sub(_in_words, question)
-
-
 def _in_words(call: re.Match[str]) -> str:
+    """PyTorch's `Conv2d(in, out, kernel, …)` said in words."""
     names = iter(_AFTER_KERNEL)
     said = [f"{call.group(1)} filters", f"kernel {call.group(2)}"]
     for argument in call.group(3).split(","):
@@ -141,7 +137,7 @@ def _in_words(call: re.Match[str]) -> str:
 
 
 def _convolution(question: str) -> str:
-    question = _spelt_out(question)
+    question = _CALL.sub(_in_words, question)
     if _OTHER_FORMULA.search(question) or (_WEIGHTS.search(question) and "output" not in question.lower()):
         return ""
     filters, rest = _taken(_FILTERS, question)
