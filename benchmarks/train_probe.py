@@ -3,6 +3,7 @@
 `python benchmarks/train_probe.py` reads the embedded model beside `data/sentences.jsonl` (sentences of candidates,
 marked true or false, none of them from an answer that is measured) and takes an hour and a half on two cores.
 `--check` first trains without each fifth of the entries in turn and says how well their sentences are told apart.
+`--onto ROUND` trains the weights there are on, with the sentences of that round and some of the earlier answers.
 `--model` trains one for another model; run it after the prompt, the knowledge or the model has changed.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +39,8 @@ SEEDS = 3
 EPOCHS = 8
 BATCH = 128
 RATE = 1e-3
+# Trained on with a later round, beside so many sentences of earlier answers that what was learnt stays.
+EPOCHS_ONTO, RATE_ONTO, REPLAYED = 4, 5e-4, 1600
 DECAY = 0.05
 DROPPED_STATES = 0.2
 DROPPED_UNITS = 0.3
@@ -44,6 +48,7 @@ SAMPLED = 7  # each seventh sentence says how large the states are
 FOLDS = 5
 
 States = list[NDArray[np.float16]]
+Parameters = dict[str, NDArray[np.float32]]
 
 
 def read(
@@ -67,6 +72,20 @@ def read(
     return states, false, entries
 
 
+def with_replay(records: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
+    """The records of a round, and by chance as many earlier answers as hold `REPLAYED` sentences."""
+    chosen = [r for r in records if r["round"] == number]
+    earlier = [r for r in records if r["round"] < number and r["kind"] == "answer"]
+    random.Random(7).shuffle(earlier)
+    sentences = 0
+    for record in earlier:
+        if sentences >= REPLAYED:
+            break
+        chosen.append(record)
+        sentences += len(record["sentences"])
+    return chosen
+
+
 def soft_maximum(odds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """What `Probe.odds_of` makes of the tokens' odds, (sentences)."""
     import torch
@@ -78,11 +97,12 @@ def soft_maximum(odds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return (torch.log(total / lengths) + highest) / SHARPNESS
 
 
-def train(states: States, false: Sequence[bool], layers: Sequence[int]) -> Weights:
-    """One network of several that are trained from different beginnings, true and false balanced."""
+def train(states: States, false: Sequence[bool], layers: Sequence[int], onto: Weights | None = None) -> Weights:
+    """One network of several that are trained from different beginnings, or on from `onto`, true and false balanced."""
     sample = np.concatenate(states[::SAMPLED]).astype(np.float32)
-    mean, scale = sample.mean(0), sample.std(0) + 1e-3
-    networks = [train_one(states, false, mean, scale, seed) for seed in range(SEEDS)]
+    mean, scale = (onto.mean, onto.scale) if onto else (sample.mean(0), sample.std(0) + 1e-3)
+    begun = parts_of(onto) if onto else [None] * SEEDS
+    networks = [train_one(states, false, mean, scale, seed, start) for seed, start in enumerate(begun)]
     return Weights(
         layers=tuple(layers),
         mean=mean,
@@ -95,10 +115,31 @@ def train(states: States, false: Sequence[bool], layers: Sequence[int]) -> Weigh
     )
 
 
+def parts_of(weights: Weights) -> list[Parameters]:
+    """The networks that weights were put together from; they share what was a mean."""
+    columns = [slice(n * UNITS, (n + 1) * UNITS) for n in range(SEEDS)]
+    return [
+        {
+            "hidden.weight": weights.hidden[:, part].T.copy(),
+            "hidden.bias": weights.hidden_bias[part].copy(),
+            "out.weight": SEEDS * weights.out[None, part],
+            "out.bias": np.array([weights.bias], dtype=np.float32),
+            "direct.weight": weights.direct[None].copy(),
+            "direct.bias": np.zeros(1, dtype=np.float32),
+        }
+        for part in columns
+    ]
+
+
 def train_one(
-    states: States, false: Sequence[bool], mean: NDArray[np.float32], scale: NDArray[np.float32], seed: int
-) -> dict[str, NDArray[np.float32]]:
-    """The weights of one network, by name."""
+    states: States,
+    false: Sequence[bool],
+    mean: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    seed: int,
+    start: Parameters | None = None,
+) -> Parameters:
+    """The weights of one network, by name, trained on from `start` if that is given."""
     import torch
 
     torch.manual_seed(seed)
@@ -111,12 +152,15 @@ def train_one(
         }
     )
     torch.nn.init.zeros_(net["direct"].weight)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
+    if start:
+        net.load_state_dict({name: torch.tensor(value) for name, value in start.items()})
+    rate, epochs = (RATE_ONTO, EPOCHS_ONTO) if start else (RATE, EPOCHS)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, RATE, total_steps=EPOCHS * (len(states) // BATCH), pct_start=0.1
+        optimiser, rate, total_steps=epochs * (len(states) // BATCH), pct_start=0.1
     )
     balance = torch.tensor((len(false) - sum(false)) / sum(false))
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         order = chance.permutation(len(states))
         for begin in range(0, len(order) - BATCH + 1, BATCH):
             rows = order[begin : begin + BATCH]
@@ -155,16 +199,21 @@ def main() -> int:
     parser.add_argument("--model", default=None)
     parser.add_argument("--layers", type=int, nargs="+", default=LAYERS, help="after which layers to read it")
     parser.add_argument("--check", action="store_true", help="entries left out in turn, before training on all")
+    parser.add_argument("--onto", type=int, metavar="ROUND", help="train the weights on with the sentences of a round")
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
     assert coach.llm is not None
     assert isinstance(coach.llm, HiddenStates)
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+    path = weights_file(coach.llm.name)
+    onto = Weights.load(path) if args.onto else None
+    if onto:
+        records = with_replay(records, args.onto)
     states, false, entries = read(coach, coach.llm, records, args.layers)
     if args.check:
         print(json.dumps(check(coach.llm, states, false, entries, args.layers)))
-    train(states, false, args.layers).save(weights_file(coach.llm.name))
+    train(states, false, args.layers, onto).save(path)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coach.grading import Scorecard, Verdict
 from coach.knowledge import Entry
 from coach.page import button, escaped, safe
-from coach.sentences import split_sentences
+from coach.sentences import said_sentences
 from coach.session import Exercise
 from coach.view import Card
 
@@ -100,7 +100,7 @@ def _verdict(verdict: Verdict, answer: str, contested: bool, before: str | None)
 
 def _sentences(answer: str) -> str:
     """The sentences of the answer to choose from; one of them is what the candidate means."""
-    choices = [button("claim", n, escaped(s), "sentence") for n, s in enumerate(split_sentences(answer, loose=True))]
+    choices = [button("claim", n, escaped(s), "sentence") for n, s in enumerate(said_sentences(answer))]
     return (
         '<p class="then">Which of your sentences says it?</p>\n\n<div class="acts">'
         + "".join(choices)

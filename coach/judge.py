@@ -28,7 +28,6 @@ from coach.probe import Probe
 from coach.prompts import YES_NO, clipped, note_prompt, point_prompt, reference_prompt
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
-from coach.sentences import split_sentences
 from coach.stretches import Stretches
 from coach.words import Words, recall
 
@@ -285,8 +284,3 @@ def _evidence(screened: Screened, nearness: Vectors, least: float) -> str:
     """The sentence of the answer nearest to a point, word for word; empty when none is near."""
     best = int(nearness[: len(screened.sentences)].argmax())
     return screened.sentences[best] if float(nearness.max()) >= least else ""
-
-
-def sentences_of(answer: str) -> tuple[str, ...]:
-    """The sentences of an answer, as a candidate may point to one when contesting a verdict."""
-    return split_sentences(answer, loose=True)

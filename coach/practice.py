@@ -9,7 +9,7 @@ from coach import card
 from coach.coach import Coach
 from coach.errors import InputError
 from coach.events import Graded, Source
-from coach.sentences import split_sentences
+from coach.sentences import said_sentences
 from coach.session import Exercise
 from coach.view import Card, View
 
@@ -95,7 +95,7 @@ class Practice:
 
     def claimed(self, view: View, number: int) -> str:
         """The sentence with this number of the answer that is being argued about; raises `InputError`."""
-        sentences = split_sentences(view.card.answer, loose=True) if view.card else ()
+        sentences = said_sentences(view.card.answer) if view.card else ()
         if number >= len(sentences) or not view.contested:
             raise InputError("That sentence is not part of your answer any more; choose another one.")
         return sentences[number]

@@ -26,7 +26,9 @@ ATTENTION = "coach_int8"
 
 _TINY = 1e-12  # keeps a row of zeros from dividing by zero
 _REMAINDER = 2 * LEVELS  # how much finer the second number is: the remainder is at most half a level
-_ROWS = 64  # tokens that pass through the wide layers at a time: their numbers then stay in the processor's cache
+# Tokens that pass through the wide layers at a time. On a Xeon with AMX 700 tokens take 2.6 s with 64, 2.2 s with 128
+# and 3.0 s with 256, whose numbers no longer stay in the processor's cache.
+_ROWS = 128
 _JOINED = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "o": ("self_attn.o_proj",),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from coach.errors import GradingError
 from coach.retrieval import terms
-from coach.sentences import split_sentences
+from coach.sentences import said_sentences
 
 # Shares chosen on the development half of `benchmarks/grading.py`: no sentence of an honest answer is set aside there.
 MIN_FUNCTION_WORDS = 0.12  # share of function words below which an answer is a list of keywords, not statements
@@ -100,7 +100,7 @@ def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened
     words = [word.lower() for word in _WORD.findall(answer)]
     own = set(terms(answer))
     added = own - set(terms(question)) - _TALK
-    pieces = tuple(s for line in answer.splitlines() for s in split_sentences(line, loose=True))
+    pieces = said_sentences(answer)
     negated = sum(bool(_NEGATION.search(piece)) for piece in pieces)
     to_the_point = bool(added & set(expected))
     states_nothing = (

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from coach.knowledge import Entry
-from coach.sentences import sentence_spans, split_sentences
+from coach.sentences import LONGEST_SAID, SHORTEST_SAID, said_sentences, sentence_spans, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,34 @@ def test_a_hundred_thousand_characters_take_no_time(text: str, loose: bool) -> N
     assert time.process_time() - began < 1.0
     assert all(low < high for low, high in spans)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def test_what_runs_on_is_cut_before_a_new_clause() -> None:
+    spoken = (
+        "so dropout sets random units to zero during training with some probability p and this makes the network not "
+        "depend on single neurons so it is a kind of regularisation and at test time you keep every unit and scale "
+        "nothing because the scaling was done before in training by dividing by the probability to keep a unit"
+    )
+    parts = said_sentences(spoken)
+    assert [part.split()[:3] for part in parts] == [["so", "dropout", "sets"], ["so", "it", "is"]]
+    assert " ".join(parts) == spoken
+
+
+def test_a_recognised_run_of_commas_is_cut_at_one_and_loses_it() -> None:
+    spoken = ", ".join(["the gate decides what to keep of the state"] * 9) + "."
+    parts = said_sentences(spoken)
+    assert all(SHORTEST_SAID <= len(part.split()) <= LONGEST_SAID for part in parts)
+    assert ", ".join(parts) == spoken
+
+
+def test_what_is_short_or_has_no_joint_is_left_whole() -> None:
+    assert said_sentences("One. two, and three.\nfour") == ("One.", "two, and three.", "four")
+    endless = "word " * 200 + "end."
+    assert said_sentences(endless) == (endless,)
+
+
+@pytest.mark.parametrize("text", ["a, " * 40_000, "and the " * 15_000, "word " * 25_000 + ", and the word"])
+def test_a_hundred_thousand_characters_without_a_full_stop_take_no_time(text: str) -> None:
+    began = time.process_time()
+    assert said_sentences(text)
+    assert time.process_time() - began < 1.0
