@@ -9,6 +9,7 @@ leans to yes needs no calibration.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from coach.grading import logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Misconception
 from coach.llm import LLM
+from coach.numerals import contrast
 from coach.probe import Probe, reference_for
 from coach.prompts import YES_NO, same_prompt
 from coach.retrieval import Encoder
@@ -59,17 +61,27 @@ class Candidate:
     """A misconception near to a sentence.
 
     `nearness` is the cosine of a stretch of the sentence with the claim, `beyond_truth` how much more that is than the
-    greatest with anything true.
+    greatest with anything true. Where no misconception is near, the sentence stands for one that is not `listed`.
     """
 
     sentence: str
     misconception: Misconception
     nearness: float
     beyond_truth: float
+    listed: bool = True
 
     def features(self, odds: float) -> tuple[float, ...]:
         """What its probability is judged by; `odds` are those of the probe, or of the claim over its correction."""
         return (odds, self.nearness, self.beyond_truth)
+
+    def probed(self, odds: float, sentences: int) -> tuple[float, ...]:
+        """The same in an answer of so many sentences that a probe has read.
+
+        A figure tells claim and correction apart; a long sentence has more words to stumble at; of many sentences each
+        is the less likely to be the wrong one.
+        """
+        figures = contrast(self.sentence, self.misconception.claim, self.misconception.correction) if self.listed else 0
+        return (*self.features(odds), figures, math.log(len(self.sentence.split())), math.log(sentences))
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,8 @@ class Likeness:
         listed = {one.sentence: one for one in self.candidates(len(self.claims), 1)}
         found = []
         for place, sentence in enumerate(self.found.sentences):
-            unlisted = Candidate(sentence, self.denied(sentence), MIN_NEARNESS, -float(self.truth[place].max()))
+            beyond = -float(self.truth[place].max())
+            unlisted = Candidate(sentence, self.denied(sentence), MIN_NEARNESS, beyond, listed=False)
             found.append(listed.get(sentence, unlisted))
         return found
 
@@ -184,11 +197,9 @@ def probed(likeness: Likeness, question: str, llm: LLM, probe: Probe) -> list[tu
     """
     near = likeness.nearest()
     odds = probe.odds(question, likeness.reference(), [one.sentence for one in near])
-    signs = [(*one.features(odd), 0.0) for one, odd in zip(near, odds, strict=True)]
+    signs = [(*one.probed(odd, len(near)), 0.0) for one, odd in zip(near, odds, strict=True)]
     first = [logistic(PROBED_BIAS, PROBED_WEIGHTS, row) for row in signs]
-    listed = [
-        n for n, one in enumerate(near) if one.misconception in likeness.misconceptions and first[n] >= ASKED_FROM
-    ]
+    listed = [n for n, one in enumerate(near) if one.listed and first[n] >= ASKED_FROM]
     asked = sorted(listed, key=lambda n: -first[n])[:MAX_CONFIRMED]
     for n, lead in zip(asked, leads([near[n] for n in asked], llm), strict=True):
         signs[n] = (*signs[n][:-1], lead)
