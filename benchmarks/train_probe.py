@@ -3,8 +3,8 @@
 `python benchmarks/train_probe.py` reads the embedded model beside `data/sentences.jsonl` (sentences of candidates,
 marked true or false, none of them from an answer that is measured) and takes an hour and a half on two cores.
 `--check` first trains without each fifth of the entries in turn and says how well their sentences are told apart.
-`--keep FOLDER` lets a run that was cut go on where it was. `--onto ROUND` trains the weights there are on, with the
-sentences of that round and some of the earlier answers: half an hour less for each 5,000 sentences not read again.
+`--keep FOLDER` lets a run that was cut go on where it was. With `--beside ROUND` the networks there are stay, and
+others join them that are trained on that round and some earlier answers, so that not all has to be read again.
 `--model` trains one for another model; run it after the prompt, the knowledge or the model has changed.
 """
 
@@ -16,6 +16,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ SEEDS = 3
 EPOCHS = 8
 BATCH = 128
 RATE = 1e-3
+REPLAYED = 1600  # sentences of earlier answers that networks of a later round learn from too
+BATCH = 128
+RATE = 1e-3
 # Trained on with a later round, beside so many sentences of earlier answers that what was learnt stays.
 EPOCHS_ONTO, RATE_ONTO, REPLAYED = 4, 5e-4, 1600
 DECAY = 0.05
@@ -50,7 +54,6 @@ SAMPLED = 7  # each seventh sentence says how large the states are
 FOLDS = 5
 
 States = list[NDArray[np.float16]]
-Parameters = dict[str, NDArray[np.float32]]
 
 
 def read(
@@ -120,13 +123,15 @@ def soft_maximum(odds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return (torch.log(total / lengths) + highest) / SHARPNESS
 
 
-def train(states: States, false: Sequence[bool], layers: Sequence[int], onto: Weights | None = None) -> Weights:
-    """One network of several that are trained from different beginnings, or on from `onto`, true and false balanced."""
+def train(states: States, false: Sequence[bool], layers: Sequence[int], beside: Weights | None = None) -> Weights:
+    """One network of several that are trained from different beginnings, true and false balanced.
+
+    Where there are weights `beside` which they are to stand, these and the new ones have half the say each.
+    """
     sample = np.concatenate(states[::SAMPLED]).astype(np.float32)
-    mean, scale = (onto.mean, onto.scale) if onto else (sample.mean(0), sample.std(0) + 1e-3)
-    begun = parts_of(onto) if onto else [None] * SEEDS
-    networks = [train_one(states, false, mean, scale, seed, start) for seed, start in enumerate(begun)]
-    return Weights(
+    mean, scale = (beside.mean, beside.scale) if beside else (sample.mean(0), sample.std(0) + 1e-3)
+    networks = [train_one(states, false, mean, scale, seed) for seed in range(SEEDS)]
+    new = Weights(
         layers=tuple(layers),
         mean=mean,
         scale=scale,
@@ -136,22 +141,19 @@ def train(states: States, false: Sequence[bool], layers: Sequence[int], onto: We
         out=np.concatenate([n["out.weight"][0] for n in networks]) / SEEDS,
         bias=float(np.mean([n["out.bias"] + n["direct.bias"] for n in networks])),
     )
+    return together(beside, new) if beside else new
 
 
-def parts_of(weights: Weights) -> list[Parameters]:
-    """The networks that weights were put together from; they share what was a mean."""
-    columns = [slice(n * UNITS, (n + 1) * UNITS) for n in range(SEEDS)]
-    return [
-        {
-            "hidden.weight": weights.hidden[:, part].T.copy(),
-            "hidden.bias": weights.hidden_bias[part].copy(),
-            "out.weight": SEEDS * weights.out[None, part],
-            "out.bias": np.array([weights.bias], dtype=np.float32),
-            "direct.weight": weights.direct[None].copy(),
-            "direct.bias": np.zeros(1, dtype=np.float32),
-        }
-        for part in columns
-    ]
+def together(a: Weights, b: Weights) -> Weights:
+    """The mean of two that take the same states in the same way."""
+    return replace(
+        a,
+        hidden=np.concatenate([a.hidden, b.hidden], axis=1),
+        hidden_bias=np.concatenate([a.hidden_bias, b.hidden_bias]),
+        direct=(a.direct + b.direct) / 2,
+        out=np.concatenate([a.out, b.out]) / 2,
+        bias=(a.bias + b.bias) / 2,
+    )
 
 
 def train_one(
@@ -160,9 +162,8 @@ def train_one(
     mean: NDArray[np.float32],
     scale: NDArray[np.float32],
     seed: int,
-    start: Parameters | None = None,
-) -> Parameters:
-    """The weights of one network, by name, trained on from `start` if that is given."""
+) -> dict[str, NDArray[np.float32]]:
+    """The weights of one network, by name."""
     import torch
 
     torch.manual_seed(seed)
@@ -175,15 +176,12 @@ def train_one(
         }
     )
     torch.nn.init.zeros_(net["direct"].weight)
-    if start:
-        net.load_state_dict({name: torch.tensor(value) for name, value in start.items()})
-    rate, epochs = (RATE_ONTO, EPOCHS_ONTO) if start else (RATE, EPOCHS)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=DECAY)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=epochs * (len(states) // BATCH), pct_start=0.1
+        optimiser, RATE, total_steps=EPOCHS * (len(states) // BATCH), pct_start=0.1
     )
     balance = torch.tensor((len(false) - sum(false)) / sum(false))
-    for _ in range(epochs):
+    for _ in range(EPOCHS):
         order = chance.permutation(len(states))
         for begin in range(0, len(order) - BATCH + 1, BATCH):
             rows = order[begin : begin + BATCH]
@@ -222,7 +220,7 @@ def main() -> int:
     parser.add_argument("--model", default=None)
     parser.add_argument("--layers", type=int, nargs="+", default=LAYERS, help="after which layers to read it")
     parser.add_argument("--check", action="store_true", help="entries left out in turn, before training on all")
-    parser.add_argument("--onto", type=int, metavar="ROUND", help="train the weights on with the sentences of a round")
+    parser.add_argument("--beside", type=int, metavar="ROUND", help="add networks trained on the sentences of a round")
     parser.add_argument("--keep", type=Path, help="a folder, one for each model, where what was read is kept")
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model=args.model))
@@ -231,13 +229,13 @@ def main() -> int:
     assert isinstance(coach.llm, HiddenStates)
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     path = weights_file(coach.llm.name)
-    onto = Weights.load(path) if args.onto else None
-    if onto:
-        records = with_replay(records, args.onto)
+    beside = Weights.load(path) if args.beside else None
+    if beside:
+        records = with_replay(records, args.beside)
     states, false, entries = read(coach, coach.llm, records, args.layers, args.keep)
     if args.check:
         print(json.dumps(check(coach.llm, states, false, entries, args.layers)))
-    train(states, false, args.layers, onto).save(path)
+    train(states, false, args.layers, beside).save(path)
     return 0
 
 

@@ -28,17 +28,19 @@ if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: with the probe (its odds,
-# nearness, beyond the truth, lead of the claim over its correction), and without (lead, nearness, beyond the truth).
-PROBED_BIAS, PROBED_WEIGHTS = -1.25, (1.25, 0.17, 5.53, 1.53)
+# nearness, beyond the truth, figures, length, number of sentences, lead of the claim over its correction; `--fit`), and
+# without (lead, nearness, beyond the truth).
+PROBED_BIAS, PROBED_WEIGHTS = -0.63, (1.4, 0.27, 4.01, 3.62, 1.1, -2.03, 1.18)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
+FEWEST, MOST = 3, 9  # sentences of the answers that the weights were fitted on; beyond these their number says no more
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged, by what the probe read and by what the model was asked. On the
-# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 55 of 92 errors and 5 of 106
-# answers without one, both together 59 and 5; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
+# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 66 of 92 errors and 6 of 106
+# answers without one; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
 FLAGGED = 0.55
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
@@ -81,7 +83,8 @@ class Candidate:
         is the less likely to be the wrong one.
         """
         figures = contrast(self.sentence, self.misconception.claim, self.misconception.correction) if self.listed else 0
-        return (*self.features(odds), figures, math.log(len(self.sentence.split())), math.log(sentences))
+        among = min(max(sentences, FEWEST), MOST)
+        return (*self.features(odds), figures, math.log(len(self.sentence.split())), math.log(among))
 
 
 @dataclass(frozen=True)
