@@ -40,6 +40,7 @@ _JOINTS = (  # where to cut, best first
         re.IGNORECASE,
     ),
     re.compile(r",\s+"),
+    re.compile(r"\s+(?=(?:and|but|so|because|then|while|whereas|though|although|if|when)\b)", re.IGNORECASE),
 )
 _MATHS = re.compile(r"\$\$.+?\$\$|\$[^$\n]+?\$|`[^`\n]+`", re.DOTALL)
 
