@@ -9,7 +9,6 @@ leans to yes needs no calibration.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,20 +27,20 @@ if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: with the probe (its odds,
-# nearness, beyond the truth, figures, length, number of sentences, lead of the claim over its correction; `--fit`), and
-# without (lead, nearness, beyond the truth).
-PROBED_BIAS, PROBED_WEIGHTS = -0.63, (1.4, 0.27, 4.01, 3.62, 1.1, -2.03, 1.18)
+# nearness, beyond the truth, figures, lead of the claim over its correction), and without (lead, nearness, beyond the
+# truth). With a sentence's length and the number of sentences the likelihood is higher, but fewer errors are flagged
+# where few alarms are.
+PROBED_BIAS, PROBED_WEIGHTS = -0.83, (1.43, 0.5, 4.26, 3.0, 1.14)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
-FEWEST, MOST = 3, 9  # sentences of the answers that the weights were fitted on; beyond these their number says no more
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged, by what the probe read and by what the model was asked. On the
-# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 66 of 92 errors and 6 of 106
-# answers without one; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
-FLAGGED = 0.55
+# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 60 of 92 errors and 5 of 106
+# answers without one, the most that may be; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
+FLAGGED = 0.58
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
@@ -76,15 +75,10 @@ class Candidate:
         """What its probability is judged by; `odds` are those of the probe, or of the claim over its correction."""
         return (odds, self.nearness, self.beyond_truth)
 
-    def probed(self, odds: float, sentences: int) -> tuple[float, ...]:
-        """The same in an answer of so many sentences that a probe has read.
-
-        A figure tells claim and correction apart; a long sentence has more words to stumble at; of many sentences each
-        is the less likely to be the wrong one.
-        """
+    def probed(self, odds: float) -> tuple[float, ...]:
+        """The same where a probe has read the sentence: a figure, too, may tell claim and correction apart."""
         figures = contrast(self.sentence, self.misconception.claim, self.misconception.correction) if self.listed else 0
-        among = min(max(sentences, FEWEST), MOST)
-        return (*self.features(odds), figures, math.log(len(self.sentence.split())), math.log(among))
+        return (*self.features(odds), figures)
 
 
 @dataclass(frozen=True)
@@ -200,7 +194,7 @@ def probed(likeness: Likeness, question: str, llm: LLM, probe: Probe) -> list[tu
     """
     near = likeness.nearest()
     odds = probe.odds(question, likeness.reference(), [one.sentence for one in near])
-    signs = [(*one.probed(odd, len(near)), 0.0) for one, odd in zip(near, odds, strict=True)]
+    signs = [(*one.probed(odd), 0.0) for one, odd in zip(near, odds, strict=True)]
     first = [logistic(PROBED_BIAS, PROBED_WEIGHTS, row) for row in signs]
     listed = [n for n, one in enumerate(near) if one.listed and first[n] >= ASKED_FROM]
     asked = sorted(listed, key=lambda n: -first[n])[:MAX_CONFIRMED]

@@ -1,10 +1,32 @@
-"""Numbers in a text, in digits or in words: what tells a false figure from the right one."""
+"""Numbers in words, and numbers in a text: what tells a false figure from the right one."""
 
 from __future__ import annotations
 
 import re
 
-from coach.pronunciation import number_words
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
+
+
+def number_words(number: int) -> str:
+    """A whole number in words, as one says it ("one hundred and five" without the "and")."""
+    if number < 0:
+        return f"minus {number_words(-number)}"
+    if number < 20:
+        return ONES[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return TENS[tens] + (f" {ONES[ones]}" if ones else "")
+    for size, name in SCALES:
+        if number >= size:
+            count, rest = divmod(number, size)
+            return f"{number_words(count)} {name}" + (f" {number_words(rest)}" if rest else "")
+    raise AssertionError("unreachable: every number from 100 has a scale")
+
 
 # "One" is seldom a figure in English; the numbers in words that anybody writes end well below this.
 _IN_WORDS = {number_words(number): float(number) for number in range(2, 100)}

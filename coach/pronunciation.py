@@ -7,12 +7,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
+from coach.numerals import ONES, number_words
+
 LETTERS = {
     "a": "ay", "b": "bee", "c": "cee", "d": "dee", "e": "ee", "f": "eff", "g": "jee", "h": "aitch", "i": "eye",
     "j": "jay", "k": "kay", "l": "ell", "m": "em", "n": "en", "o": "oh", "p": "pee", "q": "cue", "r": "ar",
@@ -29,22 +25,6 @@ SAID_AS_WORDS = {
     "nan": 1, "llama": 2, "xgboost": 4, "tanh": 2, "autodiff": 3, "sgd": 3, "kv": 2, "api": 3, "swish": 1,
     "tensorflow": 3,
 }  # fmt: skip
-
-
-def number_words(number: int) -> str:
-    """A whole number in words, as one says it ("one hundred and five" without the "and")."""
-    if number < 0:
-        return f"minus {number_words(-number)}"
-    if number < 20:
-        return ONES[number]
-    if number < 100:
-        tens, ones = divmod(number, 10)
-        return TENS[tens] + (f" {ONES[ones]}" if ones else "")
-    for size, name in SCALES:
-        if number >= size:
-            count, rest = divmod(number, size)
-            return f"{number_words(count)} {name}" + (f" {number_words(rest)}" if rest else "")
-    raise AssertionError("unreachable: every number from 100 has a scale")
 
 
 def said_number(text: str) -> str:

@@ -16,7 +16,7 @@ COACH = ROOT / "coach"
 
 # From the ground up. A new module takes the highest place that its imports allow.
 ORDER = """
-errors config sentences plain_text care greeting batch options
+errors config sentences plain_text numerals care greeting batch options
 
 knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked
 
@@ -53,7 +53,7 @@ ALONE = {
     },
     "remote_llm": {"errors", "config", "llm", "chat_tokens", "reply_text"},
     "prompts": {"knowledge", "llm", "retrieval", "sentences"},
-    "speech": {"errors", "config", "weights", "audio", "pronunciation", "transcript", "terms", "delivery"},
+    "speech": {"errors", "config", "weights", "audio", "numerals", "pronunciation", "transcript", "terms", "delivery"},
     "__init__": set(),
 }  # fmt: skip
 

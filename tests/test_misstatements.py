@@ -14,10 +14,8 @@ from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
 from coach.misstatements import (
-    FEWEST,
     MAX_ASKED,
     MAX_PER_SENTENCE,
-    MOST,
     Candidate,
     Likeness,
     Misstatement,
@@ -165,14 +163,7 @@ SIZE = Misconception("A 28 by 28 input becomes 21 by 21.", "A 28 by 28 input bec
 
 def test_a_figure_of_the_correction_clears_a_sentence_and_one_of_the_claim_convicts_it() -> None:
     def sign(said: str, listed: bool = True) -> float:
-        return Candidate(said, SIZE, 0.8, 0.0, listed).probed(1.0, 5)[3]
+        return Candidate(said, SIZE, 0.8, 0.0, listed).probed(1.0)[3]
 
     assert sign("That gives twenty-two by twenty-two.") < 0 < sign("That gives 21 by 21.")
     assert sign("That gives 21 by 21.", listed=False) == sign("That gives less.") == 0
-
-
-def test_how_many_sentences_there_are_counts_within_what_was_fitted() -> None:
-    def sign(sentences: int) -> float:
-        return Candidate("It drops units.", ON, 0.8, 0.0).probed(1.0, sentences)[5]
-
-    assert sign(1) == sign(FEWEST) < sign(MOST) == sign(100)

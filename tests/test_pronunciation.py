@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coach.pronunciation import SoundIndex, number_words, said_number, sounds, syllables
+from coach.numerals import number_words
+from coach.pronunciation import SoundIndex, said_number, sounds, syllables
 
 
 @pytest.mark.parametrize(
