@@ -150,7 +150,8 @@ def test_fillers_and_terms_hold_in_every_window(whisper: Whisper, speak: Speak) 
     assert transcript.duration > 2 * WINDOW_SECONDS * 0.7
     assert transcript.text.lower().count("dropout") == 4
     assert 7 <= len(delivery(transcript).fillers) <= 8
-    assert transcript.words[-1].end == pytest.approx(transcript.duration, abs=1.0)
+    # The "um" that one may miss can be the last, which is a second and a half from the end with its silences.
+    assert transcript.words[-1].end == pytest.approx(transcript.duration, abs=2.0)
 
 
 def test_a_file_becomes_the_record_of_the_contract(whisper: Whisper, speak: Speak, tmp_path: Path) -> None:
