@@ -43,10 +43,6 @@ EPOCHS = 8
 BATCH = 128
 RATE = 1e-3
 REPLAYED = 1600  # sentences of earlier answers that networks of a later round learn from too
-BATCH = 128
-RATE = 1e-3
-# Trained on with a later round, beside so many sentences of earlier answers that what was learnt stays.
-EPOCHS_ONTO, RATE_ONTO, REPLAYED = 4, 5e-4, 1600
 DECAY = 0.05
 DROPPED_STATES = 0.2
 DROPPED_UNITS = 0.3

@@ -13,14 +13,7 @@ from numpy.typing import NDArray
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
-from coach.misstatements import (
-    MAX_ASKED,
-    MAX_PER_SENTENCE,
-    Candidate,
-    Likeness,
-    Misstatement,
-    misstatements,
-)
+from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, Candidate, Likeness, Misstatement, misstatements
 from coach.probe import Probe
 from coach.retrieval import Encoder, SentenceEncoder
 from coach.stretches import Stretches

@@ -149,9 +149,11 @@ def test_fillers_and_terms_hold_in_every_window(whisper: Whisper, speak: Speak) 
     )
     assert transcript.duration > 2 * WINDOW_SECONDS * 0.7
     assert transcript.text.lower().count("dropout") == 4
-    assert 7 <= len(delivery(transcript).fillers) <= 8
-    # The "um" that one may miss can be the last, which is a second and a half from the end with its silences.
-    assert transcript.words[-1].end == pytest.approx(transcript.duration, abs=2.0)
+    heard = len(delivery(transcript).fillers)
+    assert 7 <= heard <= 8
+    # The "um" that one may miss can be the last, whose sound and silence then follow the last word.
+    missed = len(um) / SAMPLE_RATE if heard == 7 else 0.0
+    assert transcript.duration - 1.0 - missed <= transcript.words[-1].end <= transcript.duration + 1.0
 
 
 def test_a_file_becomes_the_record_of_the_contract(whisper: Whisper, speak: Speak, tmp_path: Path) -> None:
