@@ -1,8 +1,8 @@
 """Which false sentences are found? Errors flagged and false alarms in answers written apart (`data/errors.jsonl`).
 
 `python benchmarks/errors.py --split test` counts them as `grade` flags them. `--fit` prints the weights that the
-development halves of these and of the answers of known quality choose (logistic regression), and what thresholds would
-flag with each entry's answers judged by weights fitted on the others.
+development halves of these and of the answers of known quality choose (logistic regression), for models with a probe or
+without, and what thresholds would flag with each entry's answers judged by weights fitted on the others.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from grading import DATA, records
 
 from coach.coach import Coach
 from coach.config import settings_from
+from coach.cross_encoder import CrossEncoder
 from coach.judge import Task
-from coach.misstatements import Likeness, leads, probed
+from coach.misstatements import Likeness, Readers, read
 from coach.probe import Probe
 from coach.prompts import clipped
 from coach.screening import screen
@@ -56,13 +57,13 @@ def error_flags(coach: Coach, split: str) -> dict[str, int]:
     return dict(counts)
 
 
-def fit(coach: Coach) -> dict[str, Any]:
+def fit(coach: Coach, use_probe: bool) -> dict[str, Any]:
     """Weights of a misstatement's probability, and what thresholds would flag, entries left out in turn."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
     assert coach.llm is not None
-    probe = Probe.of(coach.llm)
+    readers = Readers(CrossEncoder.load(), Probe.of(coach.llm) if use_probe else None)
     rows: list[tuple[float, ...]] = []
     wrong: list[bool] = []
     answers: list[int] = []
@@ -77,12 +78,8 @@ def fit(coach: Coach) -> dict[str, Any]:
         task = Task.of_entry(entry, coach.foil(entry))
         found = Stretches.of(screened.sentences, coach.index)
         likeness = Likeness.of(found, task.misconceptions, task.true, coach.index)
-        if probe:
-            signs = probed(likeness, task.question, coach.llm, probe)
-        else:
-            near = likeness.candidates()
-            signs = [(one, one.features(lead)) for one, lead in zip(near, leads(near, coach.llm), strict=True)]
-        for one, row in signs:
+        for one, signs in read(likeness, task.question, coach.llm, readers):
+            row = signs.row
             rows.append(row)
             wrong.append(is_wrong(one.sentence, r["errors"]))
             answers.append(n)
@@ -118,11 +115,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--fit", action="store_true", help="fit the probability of a misstatement")
+    parser.add_argument("--no-probe", action="store_true", help="fit it for models that have no probe")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
-    print(json.dumps(fit(coach) if args.fit else error_flags(coach, args.split), indent=1))
+    print(json.dumps(fit(coach, not args.no_probe) if args.fit else error_flags(coach, args.split), indent=1))
     return 0
 
 

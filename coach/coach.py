@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from coach import exercise
 from coach.answering import answer
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
+from coach.cross_encoder import CrossEncoder
 from coach.errors import CoachError, GradingError, InputError, ModelError, RetrievalError
 from coach.events import Event, Progress
 from coach.feedback import next_question
@@ -275,7 +276,7 @@ class Coach:
         if llm is None:
             return None, f"The language model that grades is not available ({self.status.message})."
         if self._ready_judge is None:
-            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir)
+            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir, CrossEncoder.load())
         return self._ready_judge, ""
 
     def _prepare(self, entry: Entry) -> None:

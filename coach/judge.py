@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
+from coach.cross_encoder import Contradictions
 from coach.encoder import words_of
 from coach.errors import GradingError
 from coach.grading import Flag, Scorecard, Status, Verdict, logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
-from coach.misstatements import Likeness, misstatements
+from coach.misstatements import Likeness, Readers, misstatements
 from coach.passages import STATED, passages_of
 from coach.probe import Probe
 from coach.prompts import YES_NO, clipped, note_prompt, point_prompt, reference_prompt
@@ -120,10 +121,12 @@ class BareReference:
 class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
-    def __init__(self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None) -> None:
+    def __init__(
+        self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None, cross: Contradictions | None = None
+    ) -> None:
         self._llm = llm
         self._encoder = encoder
-        self._probe = Probe.of(llm)
+        self._readers = Readers(cross, Probe.of(llm))
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
         self._bare: dict[str, BareReference] = {}
@@ -138,7 +141,7 @@ class Judge:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
         found = Stretches.of(screened.sentences, self._encoder)
         likeness = Likeness.of(found, task.misconceptions, task.true, self._encoder)
-        said = misstatements(likeness, task.question, self._llm, self._probe)
+        said = misstatements(likeness, task.question, self._llm, self._readers)
         doubted = {one.sentence for one in said if one.probability >= DOUBTED} | likeness.doubtful
         verdicts = tuple(replace(v, doubted=v.evidence in doubted) for v in self._verdicts(task, screened, found))
         flags = (

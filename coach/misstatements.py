@@ -1,18 +1,19 @@
 """Which sentences of an answer say something false: a listed misconception, or what the true statements deny.
 
-Where a probe was trained for the language model (see `coach/probe.py`), it reads each sentence beside what is true.
-For other models misconceptions near to a stretch of the answer are found by likeness, those first that it is nearer to
-than to anything true in the entry; whether the sentence says one of them is asked of the model, once for the
-misconception and once for its correction. What counts is how much more it says yes to the first, so that a model which
-leans to yes needs no calibration.
+A cross-encoder reads each sentence beside what is true (`coach/cross_encoder.py`), and so does a probe where one was
+trained for the language model (`coach/probe.py`). Misconceptions near to a stretch of the answer are found by likeness;
+whether the likeliest sentence says its own is asked of the model, once for the misconception and once for its
+correction. What counts is how much more it says yes to the first, so that a model which leans to yes needs no
+calibration. Where there is nothing to read with, this has to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from coach.cross_encoder import NEAREST, Beside, Contradictions
 from coach.grading import logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Misconception
@@ -26,21 +27,22 @@ from coach.stretches import Stretches
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: with the probe (its odds,
-# nearness, beyond the truth, figures, lead of the claim over its correction), and without (lead, nearness, beyond the
-# truth). With a sentence's length and the number of sentences the likelihood is higher, but fewer errors are flagged
-# where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -0.83, (1.43, 0.5, 4.26, 3.0, 1.14)
+# Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: on the row of `Signs` with the
+# probe, without it, and on lead, nearness and beyond the truth alone. With a sentence's length and the number of
+# sentences the likelihood is higher, but fewer errors are flagged where few alarms are.
+PROBED_BIAS, PROBED_WEIGHTS = -0.73, (0.72, 0.0, 3.35, 3.91, 1.6, 1.24)
+READ_BIAS, READ_WEIGHTS = -2.4, (1.18, 0.74, 4.38, 5.14, 1.09)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
-# Probabilities from which a sentence is flagged, by what the probe read and by what the model was asked. On the
-# development half of `benchmarks/errors.py`, entries left out in turn, the first flags 60 of 92 errors and 5 of 106
-# answers without one, the most that may be; the second alone, in a model without a probe, 30 of 92 and 2 of 75.
-FLAGGED = 0.58
+# Probabilities from which a sentence is flagged: with the probe, without it, and by likeness and the model alone. On the
+# development half of `benchmarks/errors.py`, entries left out in turn in nine ways, the first flags 68 of 92 errors and
+# 5 of 106 answers without one, the most that may be; the second 47 and 5, the third 30 and (of 75 answers) 2.
+FLAGGED = 0.57
+FLAGGED_READ = 0.6
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
@@ -71,14 +73,38 @@ class Candidate:
     beyond_truth: float
     listed: bool = True
 
-    def features(self, odds: float) -> tuple[float, ...]:
-        """What its probability is judged by; `odds` are those of the probe, or of the claim over its correction."""
-        return (odds, self.nearness, self.beyond_truth)
+    @property
+    def figures(self) -> float:
+        """Whether the figures of the sentence are those of the claim (1), of its correction (−1), or tell nothing."""
+        return contrast(self.sentence, self.misconception.claim, self.misconception.correction) if self.listed else 0.0
 
-    def probed(self, odds: float) -> tuple[float, ...]:
-        """The same where a probe has read the sentence: a figure, too, may tell claim and correction apart."""
-        figures = contrast(self.sentence, self.misconception.claim, self.misconception.correction) if self.listed else 0
-        return (*self.features(odds), figures)
+
+@dataclass(frozen=True)
+class Signs:
+    """What a sentence's probability of being false is judged by.
+
+    `cross` and `probe` are the log-odds of what reads it (None without a probe), `lead` how much more the model takes
+    it for the claim than for its correction (0 if it was not asked), the others are those of a `Candidate`.
+    """
+
+    cross: float
+    nearness: float
+    beyond_truth: float
+    figures: float
+    lead: float
+    probe: float | None
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """As features of a logistic regression."""
+        shared = (self.cross, self.nearness, self.beyond_truth, self.figures, self.lead)
+        return shared if self.probe is None else (*shared, self.probe)
+
+    @property
+    def probability(self) -> float:
+        """How probably the sentence is false."""
+        bias, weights = (READ_BIAS, READ_WEIGHTS) if self.probe is None else (PROBED_BIAS, PROBED_WEIGHTS)
+        return logistic(bias, weights, self.row)
 
 
 @dataclass(frozen=True)
@@ -154,19 +180,37 @@ class Likeness:
         place = self.found.sentences.index(sentence)
         return Misconception(sentence, self.true[int(self.truth[place].argmax())])
 
+    def beside(self) -> list[Beside]:
+        """Each sentence with what a cross-encoder reads it beside."""
+        found = []
+        for place, sentence in enumerate(self.found.sentences):
+            true = tuple(self.true[int(n)] for n in (-self.truth[place]).argsort()[:NEAREST])
+            own = [row for row, owner in enumerate(self.found.owners) if owner == place]
+            nearest = self.misconceptions[int(self.claims[own].max(axis=0).argmax())] if self.misconceptions else None
+            found.append(Beside(sentence, true, nearest.claim if nearest else ""))
+        return found
+
     def reference(self) -> list[str]:
-        """The true statements that the sentences are judged by."""
+        """The true statements that a probe judges the sentences by."""
         return reference_for(self.truth[: len(self.found.sentences)], self.true)
 
 
-def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | None) -> tuple[Misstatement, ...]:
+@dataclass(frozen=True)
+class Readers:
+    """What reads an answer's sentences beside what is true; without the first, only likeness and the model judge."""
+
+    cross: Contradictions | None = None
+    probe: Probe | None = None
+
+
+def misstatements(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> tuple[Misstatement, ...]:
     """For each sentence that may be false what it says and how probably it is, in no particular order."""
-    if probe is not None and likeness.true:
-        return tuple(_judged(one, signs, likeness) for one, signs in probed(likeness, question, llm, probe))
+    if readers.cross is not None and likeness.true:
+        return tuple(_judged(one, signs, likeness) for one, signs in read(likeness, question, llm, readers))
     near = likeness.candidates() if likeness.misconceptions else []
     best: dict[str, Misstatement] = {}
     for one, lead in zip(near, leads(near, llm), strict=True):
-        probability = logistic(BIAS, WEIGHTS, one.features(lead))
+        probability = _asked(one, lead)
         if one.sentence not in best or probability > best[one.sentence].probability:
             best[one.sentence] = Misstatement(
                 one.sentence, one.misconception, probability, probability >= FLAGGED_ASKED
@@ -174,32 +218,41 @@ def misstatements(likeness: Likeness, question: str, llm: LLM, probe: Probe | No
     return tuple(best.values())
 
 
-def _judged(one: Candidate, signs: tuple[float, ...], likeness: Likeness) -> Misstatement:
-    """A sentence judged by the probe, and by what the model was asked if it was: either can be sure alone.
+def _judged(one: Candidate, signs: Signs, likeness: Likeness) -> Misstatement:
+    """A sentence judged by what was read, and by what the model was asked if it was: either can be sure alone.
 
     A misconception that is less near than something true, and that the model does not take it for, is not what it says.
     """
-    probability, lead = logistic(PROBED_BIAS, PROBED_WEIGHTS, signs), signs[-1]
-    asked = logistic(BIAS, WEIGHTS, one.features(lead)) if lead else 0.0
-    flagged = probability >= FLAGGED or asked >= FLAGGED_ASKED
-    says = one.misconception if one.beyond_truth >= 0 or lead > 0 else likeness.denied(one.sentence)
+    probability = signs.probability
+    asked = _asked(one, signs.lead) if signs.lead else 0.0
+    flagged = probability >= (FLAGGED_READ if signs.probe is None else FLAGGED) or asked >= FLAGGED_ASKED
+    says = one.misconception if one.beyond_truth >= 0 or signs.lead > 0 else likeness.denied(one.sentence)
     return Misstatement(one.sentence, says, max(probability, asked), flagged)
 
 
-def probed(likeness: Likeness, question: str, llm: LLM, probe: Probe) -> list[tuple[Candidate, tuple[float, ...]]]:
+def _asked(one: Candidate, lead: float) -> float:
+    """The probability of a misstatement by likeness and by what the model was asked."""
+    return logistic(BIAS, WEIGHTS, (lead, one.nearness, one.beyond_truth))
+
+
+def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[tuple[Candidate, Signs]]:
     """Each sentence with what it may say, and what its probability is judged by.
 
-    About the likeliest that say a listed misconception the model is asked, as it is without a probe; for the others the
-    last feature, the lead, is 0.
+    About the likeliest that say a listed misconception the model is asked, as it is without readers.
     """
+    assert readers.cross is not None
     near = likeness.nearest()
-    odds = probe.odds(question, likeness.reference(), [one.sentence for one in near])
-    signs = [(*one.probed(odd), 0.0) for one, odd in zip(near, odds, strict=True)]
-    first = [logistic(PROBED_BIAS, PROBED_WEIGHTS, row) for row in signs]
-    listed = [n for n, one in enumerate(near) if one.listed and first[n] >= ASKED_FROM]
-    asked = sorted(listed, key=lambda n: -first[n])[:MAX_CONFIRMED]
+    sentences = [one.sentence for one in near]
+    cross = readers.cross.odds(question, likeness.beside())
+    states = readers.probe.odds(question, likeness.reference(), sentences) if readers.probe else [None] * len(near)
+    signs = [
+        Signs(a, one.nearness, one.beyond_truth, one.figures, 0.0, b)
+        for one, a, b in zip(near, cross, states, strict=True)
+    ]
+    listed = [n for n, one in enumerate(near) if one.listed and signs[n].probability >= ASKED_FROM]
+    asked = sorted(listed, key=lambda n: -signs[n].probability)[:MAX_CONFIRMED]
     for n, lead in zip(asked, leads([near[n] for n in asked], llm), strict=True):
-        signs[n] = (*signs[n][:-1], lead)
+        signs[n] = replace(signs[n], lead=lead)
     return list(zip(near, signs, strict=True))
 
 

@@ -24,7 +24,8 @@ llm packing weights gguf_file rotation int8_product quantised conversion chat_to
 loading
 transformers_llm remote_llm
 
-prompts grounding grading feedback wording screening stretches probe misstatements calibration judge session
+prompts grounding grading feedback wording screening stretches probe cross_encoder misstatements calibration judge
+session
 events
 
 selection resolution answering exercise coach doctor

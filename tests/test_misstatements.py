@@ -10,10 +10,11 @@ import pytest
 from fake_llm import FakeLLM, believing, weights
 from numpy.typing import NDArray
 
+from coach.cross_encoder import Beside
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
-from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, Candidate, Likeness, Misstatement, misstatements
+from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, Candidate, Likeness, Misstatement, Readers, misstatements
 from coach.probe import Probe
 from coach.retrieval import Encoder, SentenceEncoder
 from coach.stretches import Stretches
@@ -39,8 +40,21 @@ def likeness(
 
 
 def asked(llm: FakeLLM, alike: Likeness) -> tuple[Misstatement, ...]:
-    """What is found by asking the model, without a probe."""
-    return misstatements(alike, "What is dropout?", llm, None)
+    """What is found by asking the model, without anything that reads the sentences."""
+    return misstatements(alike, "What is dropout?", llm, Readers())
+
+
+class Doubting:
+    """Finds the sentences false that hold `word`, as sure of itself as `odds`, and no others."""
+
+    def __init__(self, word: str, odds: float = 4.0) -> None:
+        self.word = word
+        self.certainty = odds
+        self.compared: Sequence[Beside] = ()
+
+    def odds(self, question: str, compared: Sequence[Beside]) -> list[float]:
+        self.compared = compared
+        return [self.certainty if self.word in one.sentence else -self.certainty for one in compared]
 
 
 class Reading(FakeLLM):
@@ -58,8 +72,9 @@ class Reading(FakeLLM):
 
 
 def read(llm: Reading, alike: Likeness) -> tuple[Misstatement, ...]:
-    """What a probe finds."""
-    return misstatements(alike, "What is dropout?", llm, Probe(llm, weights([12.0], -6.0)))
+    """What a probe and a cross-encoder find that agree."""
+    readers = Readers(Doubting(llm.word), Probe(llm, weights([8.0], -4.0)))
+    return misstatements(alike, "What is dropout?", llm, readers)
 
 
 def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: SentenceEncoder) -> None:
@@ -125,11 +140,27 @@ def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(enco
     assert found[SAID[1]].probability > 0.7 > max(found[SAID[0]].probability, found[SAID[2]].probability)
 
 
-def test_the_model_can_be_sure_where_the_probe_is_not(encoder: SentenceEncoder) -> None:
+def test_the_model_can_be_sure_where_nothing_else_is(encoder: SentenceEncoder) -> None:
     llm = Reading("stays", verbatim)
-    unsure = Probe(llm, weights([0.0], -0.5))
+    unsure = Readers(Doubting("stays", 0.0), Probe(llm, weights([0.0], -0.5)))
     found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
     assert [one.misconception for one in found if one.flagged] == [ON]
+
+
+def test_a_model_without_a_probe_is_helped_by_the_cross_encoder(encoder: SentenceEncoder) -> None:
+    found = misstatements(likeness(SAID, encoder), "What is dropout?", FakeLLM(), Readers(Doubting("regulariser")))
+    assert {one.sentence for one in found} == set(SAID)
+    assert [one.sentence for one in found if one.flagged] == [SAID[0]]
+
+
+def test_a_sentence_is_read_beside_what_is_nearest_to_it(encoder: SentenceEncoder) -> None:
+    cross = Doubting("nothing")
+    alike = likeness(SAID, encoder, LISTED, ("A batch has many examples.", "Dropout regularises."))
+    misstatements(alike, "What is dropout?", FakeLLM(), Readers(cross))
+    assert [one.sentence for one in cross.compared] == list(SAID)
+    assert cross.compared[1].claim == ON.claim
+    assert cross.compared[1].true[0] == ON.correction
+    assert cross.compared[0].true[0] == "Dropout regularises."
 
 
 def test_a_false_sentence_that_nobody_listed_stands_against_what_is_true(encoder: SentenceEncoder) -> None:
@@ -147,7 +178,7 @@ def test_a_misconception_less_near_than_the_truth_is_not_what_a_false_sentence_s
     assert found.misconception == Misconception(said[0], true[0])
 
 
-def test_without_anything_true_a_probe_has_nothing_to_judge_by(encoder: SentenceEncoder) -> None:
+def test_without_anything_true_there_is_nothing_to_judge_by(encoder: SentenceEncoder) -> None:
     assert read(Reading("stays"), likeness(SAID, encoder, (), ())) == ()
 
 
@@ -156,7 +187,7 @@ SIZE = Misconception("A 28 by 28 input becomes 21 by 21.", "A 28 by 28 input bec
 
 def test_a_figure_of_the_correction_clears_a_sentence_and_one_of_the_claim_convicts_it() -> None:
     def sign(said: str, listed: bool = True) -> float:
-        return Candidate(said, SIZE, 0.8, 0.0, listed).probed(1.0)[3]
+        return Candidate(said, SIZE, 0.8, 0.0, listed).figures
 
     assert sign("That gives twenty-two by twenty-two.") < 0 < sign("That gives 21 by 21.")
     assert sign("That gives 21 by 21.", listed=False) == sign("That gives less.") == 0
