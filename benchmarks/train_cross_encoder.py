@@ -3,6 +3,7 @@
 `python benchmarks/train_cross_encoder.py` trains it on `data/sentences.jsonl` (sentences of candidates, marked true or
 false, none of them from an answer that is measured) and on the misconceptions of `knowledge/` with their corrections;
 forty minutes on two cores. Run it after many sentences or much of the knowledge have changed.
+With `--further ROUND` it goes on from what was trained, with the sentences of that round and as many earlier ones.
 `--check` trains without each fifth of the entries, says how well their sentences are told apart, and writes nothing.
 """
 
@@ -53,12 +54,30 @@ class Example:
         return sum(map(len, self.pair))
 
 
-def examples(coach: Coach) -> list[Example]:
+def marked(coach: Coach) -> list[dict[str, Any]]:
     """All sentences that are marked, and all misconceptions and corrections as if candidates had said them."""
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     for entry in coach.entries:
         said = [(m.claim, True) for m in entry.misconceptions] + [(m.correction, False) for m in entry.misconceptions]
         records.append({"entry": entry.id, "sentences": said})
+    return records
+
+
+def with_earlier(records: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
+    """The records of a round, and by chance earlier ones with as many sentences."""
+    chosen = [r for r in records if r.get("round", 0) == number]
+    left = sum(len(r["sentences"]) for r in chosen)
+    earlier = [r for r in records if r.get("round", 0) < number]
+    for record in random.Random(7).sample(earlier, len(earlier)):
+        if left <= 0:
+            break
+        chosen.append(record)
+        left -= len(record["sentences"])
+    return chosen
+
+
+def examples(coach: Coach, records: Sequence[dict[str, Any]]) -> list[Example]:
+    """What is read of each sentence of the records."""
     found = []
     for record in records:
         task = Task.of_entry(coach.entry(record["entry"]), "")
@@ -81,13 +100,13 @@ def batches(chosen: Sequence[Example], chance: random.Random) -> list[list[Examp
     return found
 
 
-def train(chosen: Sequence[Example], epochs: int) -> CrossEncoder:
-    """MiniLM trained on examples; its word embeddings stay."""
+def train(chosen: Sequence[Example], epochs: int, begun: CrossEncoder | None = None) -> CrossEncoder:
+    """MiniLM, or what was `begun`, trained on examples; its word embeddings stay."""
     import torch
 
     torch.manual_seed(0)
     chance = random.Random(0)
-    found = CrossEncoder.untrained()
+    found = begun or CrossEncoder.untrained()
     found.model.embeddings.requires_grad_(False)
     trained = [weight for weight in found.model.parameters() if weight.requires_grad]
     head = list(found.head.parameters())
@@ -156,14 +175,17 @@ def check(chosen: Sequence[Example], epochs: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--further", type=int, metavar="ROUND", help="go on with the sentences of a round")
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    chosen = examples(Coach.load(settings_from(None)))
+    coach = Coach.load(settings_from(None, model="none"))
+    records = marked(coach)
+    chosen = examples(coach, with_earlier(records, args.further) if args.further else records)
     print(f"{len(chosen)} sentences", file=sys.stderr, flush=True)
     if args.check:
         print(json.dumps(check(chosen, args.epochs)))
     else:
-        save(train(chosen, args.epochs), DIFFERENCES)
+        save(train(chosen, args.epochs, CrossEncoder.load() if args.further else None), DIFFERENCES)
     return 0
 
 

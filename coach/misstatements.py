@@ -38,9 +38,9 @@ MAX_ASKED = 3  # claims that the model is asked about: more caught no further er
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
-# Probabilities from which a sentence is flagged: with the probe, without it, and by likeness and the model alone. On the
-# development half of `benchmarks/errors.py`, entries left out in turn in nine ways, the first flags 68 of 92 errors and
-# 5 of 106 answers without one, the most that may be; the second 47 and 5, the third 30 and (of 75 answers) 2.
+# Probabilities from which a sentence is flagged: with the probe, without it, and by likeness and the model alone. On
+# the development half of `benchmarks/errors.py`, entries left out in turn in nine ways, the first flags 68 of 92 errors
+# and 5 of 106 answers without one, the most that may be; the second 47 and 5, the third 30 and (of 75 answers) 2.
 FLAGGED = 0.57
 FLAGGED_READ = 0.6
 FLAGGED_ASKED = 0.35

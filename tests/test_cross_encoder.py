@@ -23,7 +23,7 @@ def read() -> CrossEncoder:
 
 
 def test_a_sentence_that_says_what_is_wrong_is_likelier_false_than_one_that_is_right(read: CrossEncoder) -> None:
-    said = ("At test time you keep dropping units.", "At test time you do not drop any units.")
+    said = ("At test time dropout stays on, just as in training.", "At test time every unit is used, none is dropped.")
     wrong, right = read.odds(QUESTION, [Beside(one, (OFF,), ON) for one in said])
     assert wrong > 0 > right
 
