@@ -182,10 +182,18 @@ class Page:
     # Handlers of Ask
 
     def _sent(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
-        if text.strip():
+        if not text.strip():
+            yield self.nothing
+            return
+        try:
+            begun = None if self._busy(request) else self.practice.wished(view, text)
+        except CoachError:
+            begun = None  # the reply will tell what is amiss
+        if begun is None:
             yield from self._reply(view, text, request, clear=True)
         else:
-            yield self.nothing
+            shown = self._shown(begun)
+            yield {**shown, self.parts.composer: gr.update(**shown[self.parts.composer], value="")}
 
     def _example(self, view: View, text: str, request: gr.Request) -> Iterator[Updates]:
         yield from self._reply(view, text, request, asks=True)

@@ -178,6 +178,10 @@ class Coach:
         session = replace(session, style="realistic" if realistic else "coached")
         return session.practising(Exercise(chosen.id, chosen.question))
 
+    def named(self, text: str) -> tuple[str, ...]:
+        """The ids of the entries that a text names; while the index is loading it waits."""
+        return self.index.named(text)
+
     def respond(self, session: Session, text: str, stop: threading.Event | None = None) -> Iterator[Event]:
         """Take a text typed or said during practice: an answer is graded, a question is answered."""
         if session.exercise is None or exercise.is_question(text):

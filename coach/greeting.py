@@ -89,6 +89,21 @@ def greeting(text: str) -> Greeting | None:
     return "nervous" if len(text.split()) <= 40 and _NERVOUS.search(text) and not _asks(text) else None
 
 
+_QUIZ = re.compile(
+    r"(?:(?:please|ok(?:ay)?|now|and|then|hey|hi|(?:can|could|would|will) you|i want you to)[\s,]+)*"
+    r"(?:(?:quiz|test|grill|drill|examine|interview) me|ask me (?:a|another|some|the next) questions?|"
+    r"(?:let'?s|let us|i (?:want|would like) to) practi[cs]e)"
+    r"(?:[\s,]+(?:(?:a question )?(?:on|about|in|with)[\s,]+)?(?P<subject>.+?))?[\s,]*(?:please|now)?[\s.!?]*",
+    re.IGNORECASE,
+)
+
+
+def quiz_subject(text: str) -> str | None:
+    """What somebody wants to be quizzed on, such as "GANs" in "quiz me on GANs"; "" for anything, None for no quiz."""
+    wish = _QUIZ.fullmatch(text.replace("’", "'").strip()) if len(text) <= _MOST_CHARACTERS else None
+    return None if wish is None else wish["subject"] or ""
+
+
 def _asks(text: str) -> bool:
     """Whether somebody who is nervous asks for something beside it."""
     return "?" in text or bool(re.search(r"\b(?:what|which|how|why|explain|difference)\b", text, re.IGNORECASE))

@@ -9,9 +9,10 @@ from coach import card
 from coach.coach import Coach
 from coach.errors import InputError
 from coach.events import Graded, Source
+from coach.greeting import quiz_subject
 from coach.sentences import said_sentences
 from coach.session import Exercise
-from coach.view import Card, View
+from coach.view import Card, Said, View
 
 
 class Practice:
@@ -39,6 +40,17 @@ class Practice:
         if not sources:
             raise InputError("That answer has no source to practise; start a question with Practise.")
         return self.begin(view, entry=sources[0].entry.id)
+
+    def wished(self, view: View, text: str) -> View | None:
+        """The exercise that a message asks for, as "quiz me on dropout" does; None for any other message."""
+        subject = quiz_subject(text)
+        if subject is None:
+            return None
+        named = self.coach.named(subject) if subject else ()
+        if subject and not named:
+            return None
+        asked = replace(view, said=(*view.said, Said("user", text)))
+        return self.begin(asked, style=view.session.style, entry=named[0] if named else None)
 
     def hint(self, view: View) -> View:
         """The next step of the hint ladder."""

@@ -64,6 +64,9 @@ class FakeCoach:
                 return entry
         raise CoachError(f"There is no entry {key!r}.")
 
+    def named(self, text: str) -> tuple[str, ...]:
+        return ("dropout",) if "dropout" in text else ()
+
     def ask(self, session: Session, text: str, stop: threading.Event | None = None) -> Iterator[Event]:
         stop = stop or threading.Event()
         self.asked.append(text)

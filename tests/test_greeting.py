@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from coach.greeting import REPLIES, greeting
+from coach.greeting import REPLIES, greeting, quiz_subject
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,23 @@ def test_a_long_word_takes_no_time() -> None:
 
 def test_replies_are_short_and_offer_something() -> None:
     assert all(20 < len(reply) < 320 and reply.endswith(".") for reply in REPLIES.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("quiz me on dropout", "dropout"),
+        ("Please test me about batch norm!", "batch norm"),
+        ("can you grill me on GANs please?", "GANs"),
+        ("ask me a question about transformers", "transformers"),
+        ("let's practice backpropagation", "backpropagation"),
+        ("ok, quiz me", ""),
+        ("Ask me another question.", ""),
+        ("what does a quiz test?", None),
+        ("test error is high, what now?", None),
+        ("interviews scare me", None),
+        ("can you explain dropout", None),
+    ],
+)
+def test_a_wish_to_be_quizzed_is_told_from_questions(text: str, subject: str | None) -> None:
+    assert quiz_subject(text) == subject

@@ -55,6 +55,18 @@ def test_a_quiz_is_about_the_source_of_an_answer(practice: Practice) -> None:
             practice.quiz(view, number)
 
 
+def test_a_quiz_can_be_asked_for_in_words(practice: Practice) -> None:
+    view = practice.wished(View(), "Quiz me on dropout, please!")
+    assert view is not None
+    assert view.mode == "practise"
+    assert [said.speaker for said in view.said] == ["user", "assistant"]
+    assert view.session.exercise is not None
+    assert view.session.exercise.entry == "dropout"
+    assert practice.wished(View(), "quiz me") is not None
+    assert practice.wished(View(), "quiz me on the history of Rome") is None
+    assert practice.wished(View(), "what is dropout?") is None
+
+
 def test_help_is_said_in_the_chat(practice: Practice) -> None:
     view = practice.hint(practice.hint(practice.begin(View())))
     assert [said.text.split(":")[0] for said in view.said[1:]] == ["Hint 1", "Hint 2"]
