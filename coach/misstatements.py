@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: on the row of `Signs` with the
 # probe, without it, and on lead, nearness and beyond the truth alone. With a sentence's length and the number of
 # sentences the likelihood is higher, but fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -0.73, (0.72, 0.0, 3.35, 3.91, 1.6, 1.24)
-READ_BIAS, READ_WEIGHTS = -2.4, (1.18, 0.74, 4.38, 5.14, 1.09)
+PROBED_BIAS, PROBED_WEIGHTS = -0.88, (0.54, 0.54, 3.87, 3.19, 1.56, 1.27)
+READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
@@ -40,8 +40,8 @@ MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has r
 ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, without it, and by likeness and the model alone. On
 # the development half of `benchmarks/errors.py`, entries left out in turn in nine ways, the first flags 68 of 92 errors
-# and 5 of 106 answers without one, the most that may be; the second 47 and 5, the third 30 and (of 75 answers) 2.
-FLAGGED = 0.57
+# and 5 of 106 answers without one, the most that may be; the second 43 and 5, the third 30 and (of 75 answers) 2.
+FLAGGED = 0.54
 FLAGGED_READ = 0.6
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
