@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from coach.encoder import without_bars
 from coach.errors import CoachError
 from coach.plain_text import readable
 from coach.weights import encoder_folder
@@ -65,6 +66,7 @@ class CrossEncoder:
         from transformers import AutoModel, AutoTokenizer
 
         folder = encoder_folder()
+        without_bars()
         # Dropout costs a third of the time of training and made nothing better.
         still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         model = AutoModel.from_pretrained(folder, **still)

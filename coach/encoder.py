@@ -69,6 +69,7 @@ class SentenceEncoder:
         """Load a model by hub name or folder; raises `RetrievalError` when it cannot be loaded."""
         from sentence_transformers import SentenceTransformer
 
+        without_bars()
         try:
             model = SentenceTransformer(name_or_path, device=device)
         except (OSError, ValueError, RuntimeError) as error:
@@ -122,6 +123,13 @@ class SentenceEncoder:
         for row, places in enumerate(pieces.values()):
             vectors[row] = states[places].mean(axis=0)
         return Words(texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9))
+
+
+def without_bars() -> None:
+    """Load models without a bar each on standard error: what is loading is told on the page and by `doctor`."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def _single_threaded() -> Executor:

@@ -49,6 +49,11 @@ def test_it_is_trained_beyond_the_encoder_that_it_began_as(read: CrossEncoder) -
     assert not any("embeddings" in name for name in changed)
 
 
+def test_it_loads_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    CrossEncoder.load()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_the_encoder_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise WeightsError("not installed")
