@@ -145,7 +145,7 @@ def test_the_empty_page_says_what_it_is_and_offers_ways_in(visitors: Visitors) -
     assert page.locator("#examples button").count() == 6
     assert page.locator("#practise-one").is_visible()
     assert page.locator("#surprise").is_visible()
-    assert "Fake 0B" in page.locator("#status").inner_text()
+    page.wait_for_function("document.querySelector('#status').innerText.includes('Fake 0B')")
 
 
 SEEN = """() => { window.seen = {}; new MutationObserver(() => {
