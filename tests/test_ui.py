@@ -515,6 +515,14 @@ def test_the_realistic_way_says_nothing_until_the_end(visitors: Visitors) -> Non
     page.wait_for_selector("#side .score")
 
 
+def test_a_quiz_is_begun_by_asking_for_it(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "quiz me on dropout")
+    page.wait_for_selector("#chat .task")
+    assert page.input_value(COMPOSER) == ""
+    assert "Answer" in str(page.get_attribute(COMPOSER, "placeholder"))
+
+
 def test_a_quiz_on_what_was_asked_and_back_to_asking(visitors: Visitors, served: Served) -> None:
     page = visitors.open(viewport={"width": 390, "height": 844})
     ask(page, "why dropout")
