@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DIFFERENCES = (
-    Path(__file__).with_name("probes") / "minilm.npz"
-)  # what `python benchmarks/train_cross_encoder.py` writes
+DIFFERENCES = Path(__file__).with_name("probes") / "minilm.npz"  # written by `benchmarks/train_cross_encoder.py`
 MAX_TOKENS = 200  # of a sentence and what it is read beside: 16 of the 30,254 examples trained on have more
 AT_ONCE = 32  # sentences in a batch
 NEAREST = 2  # true statements that a sentence is read beside
@@ -67,7 +65,7 @@ class CrossEncoder:
 
         folder = encoder_folder()
         without_bars()
-        # Dropout costs a third of the time of training and made nothing better.
+        # Drawing what to drop would take a third of the time of training.
         still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         model = AutoModel.from_pretrained(folder, **still)
         head = torch.nn.Linear(2 * model.config.hidden_size, 1)

@@ -36,8 +36,8 @@ BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
-MAX_CONFIRMED = 1  # sentences that the model is asked about where a probe has read them: more found nothing more there
-ASKED_FROM = 0.1  # what the probe's probability has to be for that: three answers of four have such a sentence
+MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
+ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, without it, and by likeness and the model alone. On
 # the development half of `benchmarks/errors.py`, entries left out in turn in nine ways, the first flags 68 of 92 errors
 # and 5 of 106 answers without one, the most that may be; the second 43 and 5, the third 30 and (of 75 answers) 2.
