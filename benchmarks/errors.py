@@ -21,7 +21,6 @@ from coach.config import settings_from
 from coach.cross_encoder import CrossEncoder
 from coach.judge import Task
 from coach.misstatements import Likeness, Readers, read
-from coach.probe import Probe
 from coach.prompts import clipped
 from coach.screening import screen
 from coach.stretches import Stretches
@@ -63,7 +62,7 @@ def fit(coach: Coach, use_probe: bool) -> dict[str, Any]:
     from sklearn.model_selection import GroupKFold
 
     assert coach.llm is not None
-    readers = Readers(CrossEncoder.load(), Probe.of(coach.llm) if use_probe else None)
+    readers = Readers.of(coach.llm) if use_probe else Readers(CrossEncoder.load())
     rows: list[tuple[float, ...]] = []
     wrong: list[bool] = []
     answers: list[int] = []
@@ -78,7 +77,7 @@ def fit(coach: Coach, use_probe: bool) -> dict[str, Any]:
         task = Task.of_entry(entry, coach.foil(entry))
         found = Stretches.of(screened.sentences, coach.index)
         likeness = Likeness.of(found, task.misconceptions, task.true, coach.index)
-        for one, signs in read(likeness, task.question, coach.llm, readers):
+        for one, signs in read(likeness, task.question, coach.llm, readers) or ():
             row = signs.row
             rows.append(row)
             wrong.append(is_wrong(one.sentence, r["errors"]))

@@ -13,7 +13,6 @@ from typing import Literal, TypeVar
 from coach import exercise
 from coach.answering import answer
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
-from coach.cross_encoder import CrossEncoder
 from coach.errors import CoachError, GradingError, InputError, ModelError, RetrievalError
 from coach.events import Event, Progress
 from coach.feedback import next_question
@@ -21,6 +20,7 @@ from coach.grading import Scorecard
 from coach.judge import Judge, Task
 from coach.knowledge import Entry, load_entries
 from coach.llm import LLM
+from coach.misstatements import Readers
 from coach.retrieval import Index
 from coach.session import Exercise, Session
 from coach.wording import Wording
@@ -280,7 +280,7 @@ class Coach:
         if llm is None:
             return None, f"The language model that grades is not available ({self.status.message})."
         if self._ready_judge is None:
-            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir, CrossEncoder.load())
+            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir, Readers.of(llm))
         return self._ready_judge, ""
 
     def _prepare(self, entry: Entry) -> None:

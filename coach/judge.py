@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
-from coach.cross_encoder import Contradictions
 from coach.encoder import words_of
 from coach.errors import GradingError
 from coach.grading import Flag, Scorecard, Status, Verdict, logistic
@@ -25,7 +24,6 @@ from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
 from coach.misstatements import Likeness, Readers, misstatements
 from coach.passages import STATED, passages_of
-from coach.probe import Probe
 from coach.prompts import YES_NO, clipped, note_prompt, point_prompt, reference_prompt
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
@@ -121,12 +119,10 @@ class BareReference:
 class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
-    def __init__(
-        self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None, cross: Contradictions | None = None
-    ) -> None:
+    def __init__(self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None, readers: Readers = Readers()) -> None:
         self._llm = llm
         self._encoder = encoder
-        self._readers = Readers(cross, Probe.of(llm))
+        self._readers = readers or Readers()
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
         self._bare: dict[str, BareReference] = {}

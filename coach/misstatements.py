@@ -1,9 +1,9 @@
 """Which sentences of an answer say something false: a listed misconception, or what the true statements deny.
 
-A cross-encoder reads each sentence beside what is true (`coach/cross_encoder.py`), and so does a probe where one was
-trained for the language model (`coach/probe.py`). Misconceptions near to a stretch of the answer are found by likeness;
-whether the likeliest sentence says its own is asked of the model, once for the misconception and once for its
-correction. What counts is how much more it says yes to the first, so that a model which leans to yes needs no
+Where a probe was trained for the language model (`coach/probe.py`), it reads each sentence beside what is true; for
+other models a cross-encoder does (`coach/cross_encoder.py`). Misconceptions near to a stretch of the answer are found
+by likeness; whether the likeliest sentence says its own is asked of the model, once for the misconception and once for
+its correction. What counts is how much more it says yes to the first, so that a model which leans to yes needs no
 calibration. Where there is nothing to read with, this has to do.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from coach.cross_encoder import NEAREST, Beside, Contradictions
+from coach.cross_encoder import NEAREST, Beside, Contradictions, CrossEncoder
 from coach.grading import logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Misconception
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
 # Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: on the row of `Signs` with the
-# probe, without it, and on lead, nearness and beyond the truth alone. With a sentence's length and the number of
-# sentences the likelihood is higher, but fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -0.88, (0.54, 0.54, 3.87, 3.19, 1.56, 1.27)
+# odds of the probe, with those of the cross-encoder, and on lead, nearness and beyond the truth alone. With both odds
+# there were more alarms in the held-back half than with the probe's alone; with a sentence's length and the number of
+# sentences fewer errors are flagged where few alarms are.
+PROBED_BIAS, PROBED_WEIGHTS = -0.83, (1.43, 0.5, 4.26, 3.0, 1.14)
 READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
@@ -38,11 +39,11 @@ MAX_ASKED = 3  # claims that the model is asked about: more caught no further er
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
-# Probabilities from which a sentence is flagged: with the probe, without it, and by likeness and the model alone. On
-# the development half of `benchmarks/errors.py`, entries left out in turn in nine ways, the first flags 68 of 92 errors
-# and 5 of 106 answers without one, the most that may be; the second 43 and 5, the third 30 and (of 75 answers) 2.
-FLAGGED = 0.54
-FLAGGED_READ = 0.6
+# Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
+# alone. On the development half of `benchmarks/errors.py`, entries left out in turn, the first flags 60 of 92 errors
+# and 5 of 106 answers without one, the most that may be; the second 39 and 3, the third 30 and (of 75 answers) 2.
+FLAGGED = 0.58
+FLAGGED_READ = 0.7
 FLAGGED_ASKED = 0.35
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
@@ -83,28 +84,32 @@ class Candidate:
 class Signs:
     """What a sentence's probability of being false is judged by.
 
-    `cross` and `probe` are the log-odds of what reads it (None without a probe), `lead` how much more the model takes
-    it for the claim than for its correction (0 if it was not asked), the others are those of a `Candidate`.
+    `odds` are the log-odds of what reads it, the probe if `by_probe`, `lead` how much more the model takes it for the
+    claim than for its correction (0 if it was not asked), the others are those of a `Candidate`.
     """
 
-    cross: float
+    odds: float
     nearness: float
     beyond_truth: float
     figures: float
     lead: float
-    probe: float | None
+    by_probe: bool
 
     @property
     def row(self) -> tuple[float, ...]:
         """As features of a logistic regression."""
-        shared = (self.cross, self.nearness, self.beyond_truth, self.figures, self.lead)
-        return shared if self.probe is None else (*shared, self.probe)
+        return (self.odds, self.nearness, self.beyond_truth, self.figures, self.lead)
 
     @property
     def probability(self) -> float:
         """How probably the sentence is false."""
-        bias, weights = (READ_BIAS, READ_WEIGHTS) if self.probe is None else (PROBED_BIAS, PROBED_WEIGHTS)
+        bias, weights = (PROBED_BIAS, PROBED_WEIGHTS) if self.by_probe else (READ_BIAS, READ_WEIGHTS)
         return logistic(bias, weights, self.row)
+
+    @property
+    def flagged(self) -> bool:
+        """Whether that is enough to flag it."""
+        return self.probability >= (FLAGGED if self.by_probe else FLAGGED_READ)
 
 
 @dataclass(frozen=True)
@@ -197,16 +202,31 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Readers:
-    """What reads an answer's sentences beside what is true; without the first, only likeness and the model judge."""
+    """What reads an answer's sentences beside what is true: the probe where there is one, else the cross-encoder."""
 
     cross: Contradictions | None = None
     probe: Probe | None = None
 
+    @classmethod
+    def of(cls, llm: LLM) -> Readers:
+        """The probe that was trained for a language model, or else the cross-encoder where it is installed."""
+        probe = Probe.of(llm)
+        return cls(None if probe else CrossEncoder.load(), probe)
+
+    def odds(self, likeness: Likeness, question: str) -> list[float] | None:
+        """For each sentence how much likelier it is false than true, in log-odds; None with nothing to read by."""
+        if self.probe is not None and likeness.true:
+            return self.probe.odds(question, likeness.reference(), likeness.found.sentences)
+        if self.cross is not None and likeness.true:
+            return self.cross.odds(question, likeness.beside())
+        return None
+
 
 def misstatements(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> tuple[Misstatement, ...]:
     """For each sentence that may be false what it says and how probably it is, in no particular order."""
-    if readers.cross is not None and likeness.true:
-        return tuple(_judged(one, signs, likeness) for one, signs in read(likeness, question, llm, readers))
+    signs = read(likeness, question, llm, readers)
+    if signs is not None:
+        return tuple(_judged(one, row, likeness) for one, row in signs)
     near = likeness.candidates() if likeness.misconceptions else []
     best: dict[str, Misstatement] = {}
     for one, lead in zip(near, leads(near, llm), strict=True):
@@ -225,7 +245,7 @@ def _judged(one: Candidate, signs: Signs, likeness: Likeness) -> Misstatement:
     """
     probability = signs.probability
     asked = _asked(one, signs.lead) if signs.lead else 0.0
-    flagged = probability >= (FLAGGED_READ if signs.probe is None else FLAGGED) or asked >= FLAGGED_ASKED
+    flagged = signs.flagged or asked >= FLAGGED_ASKED
     says = one.misconception if one.beyond_truth >= 0 or signs.lead > 0 else likeness.denied(one.sentence)
     return Misstatement(one.sentence, says, max(probability, asked), flagged)
 
@@ -235,19 +255,19 @@ def _asked(one: Candidate, lead: float) -> float:
     return logistic(BIAS, WEIGHTS, (lead, one.nearness, one.beyond_truth))
 
 
-def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[tuple[Candidate, Signs]]:
-    """Each sentence with what it may say, and what its probability is judged by.
+def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[tuple[Candidate, Signs]] | None:
+    """Each sentence with what it may say, and what its probability is judged by; None with nothing to read by.
 
     About the likeliest that say a listed misconception the model is asked, as it is without readers.
     """
-    assert readers.cross is not None
+    odds = readers.odds(likeness, question)
+    if odds is None:
+        return None
     near = likeness.nearest()
-    sentences = [one.sentence for one in near]
-    cross = readers.cross.odds(question, likeness.beside())
-    states = readers.probe.odds(question, likeness.reference(), sentences) if readers.probe else [None] * len(near)
+    by_probe = readers.probe is not None
     signs = [
-        Signs(a, one.nearness, one.beyond_truth, one.figures, 0.0, b)
-        for one, a, b in zip(near, cross, states, strict=True)
+        Signs(odd, one.nearness, one.beyond_truth, one.figures, 0.0, by_probe)
+        for one, odd in zip(near, odds, strict=True)
     ]
     listed = [n for n, one in enumerate(near) if one.listed and signs[n].probability >= ASKED_FROM]
     asked = sorted(listed, key=lambda n: -signs[n].probability)[:MAX_CONFIRMED]

@@ -72,9 +72,8 @@ class Reading(FakeLLM):
 
 
 def read(llm: Reading, alike: Likeness) -> tuple[Misstatement, ...]:
-    """What a probe and a cross-encoder find that agree."""
-    readers = Readers(Doubting(llm.word), Probe(llm, weights([8.0], -4.0)))
-    return misstatements(alike, "What is dropout?", llm, readers)
+    """What a probe finds."""
+    return misstatements(alike, "What is dropout?", llm, Readers(probe=Probe(llm, weights([12.0], -6.0))))
 
 
 def test_a_sentence_that_says_a_misconception_is_found_with_it(encoder: SentenceEncoder) -> None:
@@ -142,7 +141,7 @@ def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(enco
 
 def test_the_model_can_be_sure_where_nothing_else_is(encoder: SentenceEncoder) -> None:
     llm = Reading("stays", verbatim)
-    unsure = Readers(Doubting("stays", 0.0), Probe(llm, weights([0.0], -0.5)))
+    unsure = Readers(probe=Probe(llm, weights([0.0], -0.5)))
     found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
     assert [one.misconception for one in found if one.flagged] == [ON]
 
