@@ -119,7 +119,9 @@ class BareReference:
 class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
-    def __init__(self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None, readers: Readers = Readers()) -> None:
+    def __init__(
+        self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None, readers: Readers | None = None
+    ) -> None:
         self._llm = llm
         self._encoder = encoder
         self._readers = readers or Readers()
