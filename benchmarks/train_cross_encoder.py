@@ -155,7 +155,6 @@ def save(trained: CrossEncoder, path: Path) -> None:
 
 def check(chosen: Sequence[Example], epochs: int) -> dict[str, Any]:
     """How well the sentences of entries are told apart that were not trained on."""
-    import torch
     from sklearn.metrics import roc_auc_score
 
     names = sorted({example.entry for example in chosen})
@@ -164,9 +163,7 @@ def check(chosen: Sequence[Example], epochs: int) -> dict[str, Any]:
     for fold in range(FOLDS):
         left = [example for example in chosen if names.index(example.entry) % FOLDS == fold]
         reader = train([example for example in chosen if names.index(example.entry) % FOLDS != fold], epochs)
-        with torch.inference_mode():
-            for begin in range(0, len(left), AT_ONCE):
-                odds += reader.logits([example.pair for example in left[begin : begin + AT_ONCE]]).tolist()
+        odds += reader.odds_of([example.pair for example in left])
         false += [example.false for example in left]
         print(json.dumps({"fold": fold, "auc so far": round(float(roc_auc_score(false, odds)), 3)}), flush=True)
     return {"sentences": len(false), "false": sum(false), "auc": round(float(roc_auc_score(false, odds)), 3)}

@@ -2,7 +2,7 @@
 
 It is MiniLM, the encoder that also searches, with differences of low rank to its weights, trained on sentences of
 candidates that are marked true or false (`benchmarks/train_cross_encoder.py`). It needs no language model, so that it
-serves all of them alike, and reads an answer in a tenth of a second.
+reads for those that have no probe, an answer in a tenth of a second.
 """
 
 from __future__ import annotations
@@ -96,12 +96,16 @@ class CrossEncoder:
 
     def odds(self, question: str, compared: Sequence[Beside]) -> list[float]:
         """For each sentence how much likelier it is false than true, in log-odds, not calibrated."""
+        return self.odds_of([one.texts(question) for one in compared])
+
+    def odds_of(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The same for pairs of texts as `Beside.texts` makes them."""
         import torch
 
         found: list[float] = []
         with torch.inference_mode():
-            for begin in range(0, len(compared), AT_ONCE):
-                found += self.logits([one.texts(question) for one in compared[begin : begin + AT_ONCE]]).tolist()
+            for begin in range(0, len(pairs), AT_ONCE):
+                found += self.logits(pairs[begin : begin + AT_ONCE]).tolist()
         return found
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> Any:
