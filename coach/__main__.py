@@ -22,36 +22,14 @@ from coach.config import BUILT_IN_KNOWLEDGE
 from coach.errors import CoachError, InputError
 from coach.events import Finished, Graded, SourcesFound, Suggestions, Text
 from coach.feedback import next_follow_up, summary
-from coach.grading import Scorecard
 from coach.judge import Task
 from coach.knowledge import TOPICS, Entry, load_entries
 from coach.options import add_arguments, settings_of
 from coach.plain_text import readable
-from coach.retrieval import SearchResult
+from coach.records import ask_record, grade_record, search_record, transcript_record
 from coach.session import Session
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
-
-
-def search_record(found: SearchResult) -> dict[str, Any]:
-    """A search result in the shape that other programs rely on."""
-    return {
-        "answerable": found.answerable,
-        "hits": [
-            {"id": hit.entry.id, "score": round(hit.score, 4), "passage": hit.passages[0].text} for hit in found.hits
-        ],
-    }
-
-
-def ask_record(finished: Finished) -> dict[str, Any]:
-    """An answer in the shape that other programs rely on."""
-    return {
-        "answer": finished.text,
-        "citations": list(finished.citations),
-        "answerable": finished.answerable,
-        "finish_reason": finished.finish_reason,
-        "seconds": {"first_token": round(finished.first_token, 3), "total": round(finished.total, 3)},
-    }
 
 
 def _answered(coach: Coach, session: Session, text: str) -> Finished:
@@ -183,30 +161,6 @@ def _chat(args: argparse.Namespace, out: TextIO) -> int:
             session = _show(coach, session, text, out)
 
 
-def grade_record(card: Scorecard | None, seconds: float) -> dict[str, Any]:
-    """A graded answer in the shape that other programs rely on, with nothing said to it yet."""
-    record: dict[str, Any] = {"score": None, "interval": None, "verdicts": [], "misconceptions": []}
-    record.update({"feedback": None, "follow_up": None, "seconds": round(seconds, 3)})
-    if card is None:
-        return record
-    record["score"] = card.score
-    record["interval"] = list(card.interval)
-    record["verdicts"] = [
-        {
-            "key_point": v.key_point.text,
-            "status": v.status,
-            "probability": v.probability,
-            "evidence": v.evidence or None,
-        }
-        for v in card.verdicts
-    ]
-    record["misconceptions"] = [
-        {"claim": f.claim, "correction": f.correction, "evidence": f.evidence, "probability": f.probability}
-        for f in card.misconceptions
-    ]
-    return record
-
-
 def _grade_one(coach: Coach, record: dict[str, Any], talk: bool) -> dict[str, Any]:
     begin = time.monotonic()
     answer = record.get("answer")
@@ -330,7 +284,7 @@ def _entry_terms(entry: Entry | None) -> tuple[str, ...]:
 
 
 def _transcribed(coach: Coach, path: str, entry: str) -> dict[str, Any]:
-    from coach.speech import load_transcriber, transcribe_file, transcript_record
+    from coach.speech import load_transcriber, transcribe_file
 
     known = coach.entry(entry) if entry else None
     transcript = transcribe_file(load_transcriber(coach.settings), Path(path), _entry_terms(known))
@@ -338,7 +292,7 @@ def _transcribed(coach: Coach, path: str, entry: str) -> dict[str, Any]:
 
 
 def _transcribe(args: argparse.Namespace, out: TextIO) -> int:
-    from coach.speech import load_transcriber, transcribe_file, transcript_record
+    from coach.speech import load_transcriber, transcribe_file
 
     settings = settings_of(args)
     known = None

@@ -14,21 +14,9 @@ from coach.audio import SAMPLE_RATE, WINDOW_SECONDS, Samples, Span, Window, read
 from coach.config import Settings
 from coach.delivery import delivery
 from coach.errors import AudioError, WeightsError
-from coach.speech import (
-    Change,
-    Whisper,
-    capitalised,
-    filler_places,
-    load_transcriber,
-    odds,
-    prompt_text,
-    rounds,
-    settled,
-    transcribe_file,
-    transcript_record,
-    worth_trying,
-)
-from coach.terms import Candidate
+from coach.mishearing import Change
+from coach.records import transcript_record
+from coach.speech import Whisper, capitalised, load_transcriber, prompt_text, settled, transcribe_file
 from coach.transcript import Word
 
 TERMS = ("dropout", "co-adaptation", "inverted dropout", "inference")
@@ -196,29 +184,6 @@ def test_words_are_clipped_to_speech_and_stray_ones_dropped() -> None:
     assert [(w.text, w.start, w.end) for w in placed] == [("one", 1.0, 1.5), ("two", 1.5, 2.0), ("three", 4.1, 4.8)]
 
 
-def test_a_long_near_term_for_unsure_pieces_of_words_is_likeliest() -> None:
-    term = Candidate(0, 2, "mode collapse", 0.1, 9, False)
-    usual = odds(term, (0.5, 0.5))
-    assert odds(Candidate(0, 2, "GAN", 0.1, 3, False), (0.5, 0.5)) < usual
-    assert odds(Candidate(0, 2, "mode collapse", 0.2, 9, False), (0.5, 0.5)) < usual
-    assert odds(Candidate(0, 2, "mode collapse", 0.1, 9, False, known=True), (0.5, 0.5)) < usual
-    assert odds(term, (0.99, 0.99)) < usual
-    assert odds(term, (0.5,)) < usual
-
-
-def test_a_change_is_worth_less_the_more_it_costs() -> None:
-    change = Change(0, 1, [7], 1.0)
-    assert change.worth(0.0) == 1.0 > change.worth(2.0) > change.worth(10.0)
-    assert change.worth(10.0) < 0
-
-
-def test_changes_that_are_apart_are_tried_together() -> None:
-    first, beside, far = Change(0, 2, [1], 1.0), Change(3, 4, [1], 1.0), Change(20, 21, [1, 2], 1.0)
-    assert rounds([far, first, beside]) == [[first, far], [beside]]
-    assert rounds([]) == []
-    assert not first.apart_from(Change(1, 3, [1], 1.0))
-
-
 def test_changes_cost_the_same_tried_together_and_alone(whisper: Whisper, speak: Speak) -> None:
     audio = speak("We use dropout in the big layers of the network and batch normalisation in all of the others.")
     heard = whisper._hear(Window((Span(0.0, len(audio) / SAMPLE_RATE),)), audio)
@@ -233,20 +198,7 @@ def test_changes_cost_the_same_tried_together_and_alone(whisper: Whisper, speak:
     assert together[1] > 1.0
 
 
-def test_fillers_are_looked_for_only_in_short_words_that_stand_alone() -> None:
-    texts = [" linear", ",", " dumb", ",", " it", " is", ",", " regularisation", ",", " um", "."]
-    assert filler_places(texts) == [2]
-
-
 def test_sentences_begin_with_a_capital() -> None:
     words = [Word(text, float(i), i + 0.5, 0.9) for i, text in enumerate("so it is. what else? ReLU".split())]
     assert " ".join(word.text for word in capitalised(words)) == "So it is. What else? ReLU"
     assert capitalised([]) == []
-
-
-def test_of_candidates_in_one_place_the_nearest_is_tried() -> None:
-    near, far = Candidate(2, 4, "leaky ReLU", 0.0, 8, False), Candidate(2, 5, "leaky ReLU", 0.2, 8, False)
-    elsewhere, strange = Candidate(7, 9, "leaky ReLU", 0.1, 8, False), Candidate(0, 1, "ResNet", 0.25, 5, False)
-    assert worth_trying([far, near, elsewhere, strange], lambda term: term == "leaky ReLU") == [near, elsewhere]
-    assert worth_trying([strange], lambda term: True) == [strange]
-    assert worth_trying([], lambda term: True) == []
