@@ -28,8 +28,9 @@ from coach.config import settings_from
 from coach.judge import Task
 from coach.llm import HiddenStates
 from coach.misstatements import Likeness
-from coach.probe import SHARPNESS, Probe, Weights, states_of, weights_file
+from coach.probe import SHARPNESS, Probe, states_of, weights_file
 from coach.stretches import Stretches
+from coach.tokenwise import Tokenwise
 
 if TYPE_CHECKING:
     import torch
@@ -90,8 +91,8 @@ def kept(coach: Coach, llm: HiddenStates, record: dict[str, Any], layers: Sequen
 
 
 def with_replay(records: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """The records of a round, and by chance as many earlier answers as hold `REPLAYED` sentences."""
-    chosen = [r for r in records if round_of(r) == number]
+    """The records of a round and later ones, and by chance as many earlier answers as hold `REPLAYED` sentences."""
+    chosen = [r for r in records if round_of(r) >= number]
     earlier = [r for r in records if round_of(r) < number and r["kind"] == "answer"]
     random.Random(7).shuffle(earlier)
     sentences = 0
@@ -119,7 +120,7 @@ def soft_maximum(odds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return (torch.log(total / lengths) + highest) / SHARPNESS
 
 
-def train(states: States, false: Sequence[bool], layers: Sequence[int], beside: Weights | None = None) -> Weights:
+def train(states: States, false: Sequence[bool], layers: Sequence[int], beside: Tokenwise | None = None) -> Tokenwise:
     """One network of several that are trained from different beginnings, true and false balanced.
 
     Where there are weights `beside` which they are to stand, these and the new ones have half the say each.
@@ -127,7 +128,7 @@ def train(states: States, false: Sequence[bool], layers: Sequence[int], beside: 
     sample = np.concatenate(states[::SAMPLED]).astype(np.float32)
     mean, scale = (beside.mean, beside.scale) if beside else (sample.mean(0), sample.std(0) + 1e-3)
     networks = [train_one(states, false, mean, scale, seed) for seed in range(SEEDS)]
-    new = Weights(
+    new = Tokenwise(
         layers=tuple(layers),
         mean=mean,
         scale=scale,
@@ -140,7 +141,7 @@ def train(states: States, false: Sequence[bool], layers: Sequence[int], beside: 
     return together(beside, new) if beside else new
 
 
-def together(a: Weights, b: Weights) -> Weights:
+def together(a: Tokenwise, b: Tokenwise) -> Tokenwise:
     """The mean of two that take the same states in the same way."""
     return replace(
         a,
@@ -225,7 +226,7 @@ def main() -> int:
     assert isinstance(coach.llm, HiddenStates)
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     path = weights_file(coach.llm.name)
-    beside = Weights.load(path) if args.beside else None
+    beside = Tokenwise.load(path) if args.beside else None
     if beside:
         records = with_replay(records, args.beside)
     states, false, entries = read(coach, coach.llm, records, args.layers, args.keep)

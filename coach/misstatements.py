@@ -27,24 +27,33 @@ from coach.stretches import Stretches
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# Logistic regressions on the development half of `benchmarks/errors.py`, 198 answers: on the row of `Signs` with the
-# odds of the probe, with those of the cross-encoder, and on lead, nearness and beyond the truth alone. With both odds
-# there were more alarms in the held-back half than with the probe's alone; with a sentence's length and the number of
-# sentences fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -0.83, (1.43, 0.5, 4.26, 3.0, 1.14)
-READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99)
+# Logistic regressions on the development half of `benchmarks/errors.py`, 348 answers: on the row of `Signs` with the
+# odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond the truth alone.
+# With both odds there were more alarms in the held-back half than with the probe's alone; with a sentence's length and
+# the number of sentences fewer errors are flagged where few alarms are.
+PROBED_BIAS, PROBED_WEIGHTS = -5.83, (1.42, 2.85, 2.84, 2.24, 1.79, -0.7)
+READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
+# A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
+# most as much as here, so that an answer full of errors excuses none of them; one true sentence is always among them.
+# On the same answers this flags 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
+MOST_OF_OTHERS, OF_A_TRUE_ONE = -2.0, -4.8
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
-# alone. On the development half of `benchmarks/errors.py`, entries left out in turn, the first flags 60 of 92 errors
-# and 5 of 106 answers without one, the most that may be; the second 39 and 3, the third 30 and (of 75 answers) 2.
-FLAGGED = 0.58
+# alone. On the development half of `benchmarks/errors.py`, entries left out in turn, the first flags 141 of 182 errors
+# and 8 of 166 answers without one, the most that may be; of 198 answers the second 39 of 92 and 3 of 106, the third 30
+# and (of 75 answers) 2.
+FLAGGED = 0.64
 FLAGGED_READ = 0.7
 FLAGGED_ASKED = 0.35
+CONFIRMED = 0.5  # the same as the third where something read the sentence
+# How much nearer to a misconception than to anything true a sentence is when the model is asked about it whatever was
+# read: of the errors there a reader takes three of a hundred for true that stand almost word for word in the list.
+PLAIN = 0.08
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
 DOUBTFUL = 0.05
@@ -84,8 +93,9 @@ class Candidate:
 class Signs:
     """What a sentence's probability of being false is judged by.
 
-    `odds` are the log-odds of what reads it, the probe if `by_probe`, `lead` how much more the model takes it for the
-    claim than for its correction (0 if it was not asked), the others are those of a `Candidate`.
+    `odds` are the log-odds of what reads it, the probe if `by_probe`, and `others` those of the answer's other
+    sentences (`of_others`). `lead` is how much more the model takes it for the claim than for its correction (0 if it
+    was not asked); the rest are those of a `Candidate`.
     """
 
     odds: float
@@ -93,12 +103,13 @@ class Signs:
     beyond_truth: float
     figures: float
     lead: float
+    others: float
     by_probe: bool
 
     @property
     def row(self) -> tuple[float, ...]:
         """As features of a logistic regression."""
-        return (self.odds, self.nearness, self.beyond_truth, self.figures, self.lead)
+        return (self.odds, self.nearness, self.beyond_truth, self.figures, self.lead, self.others)
 
     @property
     def probability(self) -> float:
@@ -245,7 +256,7 @@ def _judged(one: Candidate, signs: Signs, likeness: Likeness) -> Misstatement:
     """
     probability = signs.probability
     asked = _asked(one, signs.lead) if signs.lead else 0.0
-    flagged = signs.flagged or asked >= FLAGGED_ASKED
+    flagged = signs.flagged or asked >= CONFIRMED
     says = one.misconception if one.beyond_truth >= 0 or signs.lead > 0 else likeness.denied(one.sentence)
     return Misstatement(one.sentence, says, max(probability, asked), flagged)
 
@@ -258,7 +269,8 @@ def _asked(one: Candidate, lead: float) -> float:
 def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[tuple[Candidate, Signs]] | None:
     """Each sentence with what it may say, and what its probability is judged by; None with nothing to read by.
 
-    About the likeliest that say a listed misconception the model is asked, as it is without readers.
+    About the likeliest one that says a listed misconception the model is asked, as it is without readers, and about the
+    one that is most like a listed misconception: a reader can take an everyday error for true.
     """
     odds = readers.odds(likeness, question)
     if odds is None:
@@ -266,14 +278,24 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
     near = likeness.nearest()
     by_probe = readers.probe is not None
     signs = [
-        Signs(odd, one.nearness, one.beyond_truth, one.figures, 0.0, by_probe)
-        for one, odd in zip(near, odds, strict=True)
+        Signs(odd, one.nearness, one.beyond_truth, one.figures, 0.0, others, by_probe)
+        for one, odd, others in zip(near, odds, of_others(odds), strict=True)
     ]
-    listed = [n for n, one in enumerate(near) if one.listed and signs[n].probability >= ASKED_FROM]
-    asked = sorted(listed, key=lambda n: -signs[n].probability)[:MAX_CONFIRMED]
+    listed = [n for n, one in enumerate(near) if one.listed]
+    likely = sorted((n for n in listed if signs[n].probability >= ASKED_FROM), key=lambda n: -signs[n].probability)[
+        :MAX_CONFIRMED
+    ]
+    plain = [n for n in listed if n not in likely and near[n].beyond_truth >= PLAIN]
+    asked = likely + sorted(plain, key=lambda n: -near[n].nearness - near[n].beyond_truth)[:MAX_CONFIRMED]
     for n, lead in zip(asked, leads([near[n] for n in asked], llm), strict=True):
         signs[n] = replace(signs[n], lead=lead)
     return list(zip(near, signs, strict=True))
+
+
+def of_others(odds: Sequence[float]) -> list[float]:
+    """For each sentence the mean log-odds of the others, as far as they tell how the candidate speaks."""
+    bounded = [min(odd, MOST_OF_OTHERS) for odd in odds]
+    return [(sum(bounded) - own + OF_A_TRUE_ONE) / len(bounded) for own in bounded]
 
 
 def leads(near: Sequence[Candidate], llm: LLM) -> list[float]:

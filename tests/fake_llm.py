@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
-from coach.probe import Weights
+from coach.tokenwise import Tokenwise
 
 Write = Callable[[Sequence[Message]], Iterable[str]]
 Judge = Callable[[Sequence[Message]], float]
@@ -114,9 +115,25 @@ def _shared_out(odds: float, choices: Sequence[str]) -> tuple[float, ...]:
     return tuple(log_share(1.0, sum(yes)) if is_yes else log_share(-1.0, len(yes) - sum(yes)) for is_yes in yes)
 
 
-def weights(direct: Sequence[float], bias: float = 0.0, unit: Sequence[float] = ()) -> Weights:
+class Listed(FakeLLM):
+    """A model whose states are given."""
+
+    def __init__(self, *states: Sequence[Sequence[float]], name: str = "Listed 0B") -> None:
+        super().__init__()
+        self.name = name
+        self._states = [np.array(rows, dtype=np.float32) for rows in states]
+        self.asked: list[str] = []
+
+    def hidden_states(
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
+    ) -> list[NDArray[np.float32]]:
+        self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
+        return self._states
+
+
+def weights(direct: Sequence[float], bias: float = 0.0, unit: Sequence[float] = ()) -> Tokenwise:
     """Weights of one hidden unit that counts as it is, and of the direct path."""
-    return Weights(
+    return Tokenwise(
         layers=(3,),
         mean=np.zeros(len(direct), np.float32),
         scale=np.ones(len(direct), np.float32),

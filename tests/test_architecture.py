@@ -24,15 +24,16 @@ llm packing weights gguf_file rotation int8_product quantised conversion chat_to
 loading
 transformers_llm remote_llm
 
-prompts grounding grading feedback wording screening stretches probe cross_encoder misstatements calibration judge
+prompts grounding grading feedback wording screening stretches tokenwise attention probe cross_encoder misstatements
+calibration judge
 session
 events
 
 selection resolution answering exercise coach doctor
 
-audio pronunciation transcript terms doubts delivery timeline speech voice spoken
+audio pronunciation transcript terms doubts delivery mishearing timeline speech voice spoken
 
-progress report
+progress report records
 
 view page card delivery_panel layout practice replies serving
 
@@ -54,7 +55,10 @@ ALONE = {
     },
     "remote_llm": {"errors", "config", "llm", "chat_tokens", "reply_text"},
     "prompts": {"knowledge", "llm", "retrieval", "sentences"},
-    "speech": {"errors", "config", "weights", "audio", "numerals", "pronunciation", "transcript", "terms", "delivery"},
+    "speech": {
+        "errors", "config", "weights", "audio", "numerals", "pronunciation", "transcript", "terms", "delivery",
+        "mishearing",
+    },
     "__init__": set(),
 }  # fmt: skip
 

@@ -14,7 +14,18 @@ from coach.cross_encoder import Beside
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
-from coach.misstatements import MAX_ASKED, MAX_PER_SENTENCE, Candidate, Likeness, Misstatement, Readers, misstatements
+from coach.misstatements import (
+    MAX_ASKED,
+    MAX_PER_SENTENCE,
+    MOST_OF_OTHERS,
+    OF_A_TRUE_ONE,
+    Candidate,
+    Likeness,
+    Misstatement,
+    Readers,
+    misstatements,
+    of_others,
+)
 from coach.probe import Probe
 from coach.retrieval import Encoder, SentenceEncoder
 from coach.stretches import Stretches
@@ -144,6 +155,23 @@ def test_the_model_can_be_sure_where_nothing_else_is(encoder: SentenceEncoder) -
     unsure = Readers(probe=Probe(llm, weights([0.0], -0.5)))
     found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
     assert [one.misconception for one in found if one.flagged] == [ON]
+
+
+def test_the_model_is_asked_about_a_listed_error_that_was_read_as_true(encoder: SentenceEncoder) -> None:
+    llm = Reading("regulariser", verbatim)
+    calm = Readers(probe=Probe(llm, weights([20.0], -12.0)))  # takes all but the first sentence for true
+    found = misstatements(likeness((SAID[0], BATCH.claim, SAID[2]), encoder), "What is dropout?", llm, calm)
+    assert [one.sentence for one in found if one.flagged] == [SAID[0], BATCH.claim]
+    assert BATCH in [one.misconception for one in found if one.flagged]
+
+
+def test_what_the_others_say_is_bounded_and_a_sentence_alone_is_beside_a_true_one() -> None:
+    assert of_others([5.0]) == [OF_A_TRUE_ONE]
+    calm, false = of_others([-9.0, 3.0, -6.0]), of_others([4.0, 3.0, 5.0])
+    assert calm == pytest.approx(
+        [(MOST_OF_OTHERS - 6 + OF_A_TRUE_ONE) / 3, (-15 + OF_A_TRUE_ONE) / 3, (-9 + MOST_OF_OTHERS + OF_A_TRUE_ONE) / 3]
+    )
+    assert false == pytest.approx([(2 * MOST_OF_OTHERS + OF_A_TRUE_ONE) / 3] * 3)
 
 
 def test_a_model_without_a_probe_is_helped_by_the_cross_encoder(encoder: SentenceEncoder) -> None:

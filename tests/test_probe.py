@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from math import exp, log
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_llm import FakeLLM, weights
-from numpy.typing import NDArray
+from fake_llm import FakeLLM, Listed, weights
 from tiny_model import tiny_llm
 
-from coach.llm import HiddenStates, Message
+from coach.llm import HiddenStates
 from coach.probe import (
     MAX_REFERENCE,
     NEAREST,
     SHARPNESS,
     Probe,
-    Weights,
     reference_for,
     states_of,
     weights_file,
 )
+from coach.tokenwise import Tokenwise
 
 TRAINED = "Qwen 1.5B"  # the default model
-
-
-class Listed(FakeLLM):
-    """A model whose states are given."""
-
-    def __init__(self, *states: Sequence[Sequence[float]], name: str = "Listed 0B") -> None:
-        super().__init__()
-        self.name = name
-        self._states = [np.array(rows, dtype=np.float32) for rows in states]
-        self.asked: list[str] = []
-
-    def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
-    ) -> list[NDArray[np.float32]]:
-        self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
-        return self._states
 
 
 def test_odds_are_the_soft_maximum_over_the_tokens() -> None:
@@ -60,8 +42,8 @@ def test_a_hidden_unit_adds_where_it_is_above_nothing() -> None:
 def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
     saved = replace(weights([1.0, -1.0], 0.25, [0.5, 2.0]), mean=np.array([1.0, 0.1], np.float32))
     saved.save(tmp_path / "new" / "one.npz")
-    loaded = Weights.load(tmp_path / "new" / "one.npz")
-    for field in fields(Weights):
+    loaded = Tokenwise.load(tmp_path / "new" / "one.npz")
+    for field in fields(Tokenwise):
         assert np.array_equal(getattr(loaded, field.name), getattr(saved, field.name)), field.name
 
 
@@ -97,9 +79,9 @@ def test_a_model_that_cannot_be_read_has_none() -> None:
 def test_a_trained_probe_is_found_by_the_name_of_its_model() -> None:
     probe = Probe.of(Listed([[0, 0]], name=TRAINED))
     assert probe is not None
-    width = len(probe.weights.mean)
-    assert width % len(probe.weights.layers) == 0
-    assert probe.weights(np.zeros((5, width), np.float32)).shape == (5,)
+    width = len(probe.tokenwise.mean)
+    assert width % len(probe.tokenwise.layers) == 0
+    assert probe.tokenwise(np.zeros((5, width), np.float32)).shape == (5,)
 
 
 def test_the_reference_holds_each_sentences_nearest_statement_first() -> None:
