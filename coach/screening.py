@@ -19,16 +19,25 @@ MIN_NEGATED = 3
 MIN_WORDS = 4
 SHORT_ANSWER_TERMS = 14  # beside "I don't know", an answer with fewer terms than this states nothing
 
+_TOP = r"10 ?/ ?10|(?:10|ten) (?:out of|points)|full 10|top marks|(?:full|maximum|highest|perfect) (?:score|marks?|points|grade)"
 _COMMANDS = (
     r"(?:ignore|disregard|forget|overrule|override)\b.{0,40}\b(?:instructions?|prompts?|rules?|rubric|you were told|above)",
-    r"(?:give|award|assign|grant|grade|mark|rate|score)\b.{0,40}\b(?:10 ?/ ?10|ten (?:out of|points)|10 (?:out of|points)|"
-    r"full (?:marks|points|score|10)|top marks|maximum|(?:as|fully) (?:covered|correct))",
+    rf"(?:give|award|assign|grant)\b.{{0,40}}\b(?:{_TOP}|(?:as|fully) (?:covered|correct))",
+    r"(?:grade|mark|rate|score) (?:this|that|it|me|my|us|the|all|every|each|him|her|them|answers?|points?)\b.{0,40}"
+    rf"\b(?:{_TOP}|maximum|(?:as|fully) (?:covered|correct))",
     r"\b(?:10|ten) ?(?:/|out of) ?(?:10|ten)\b",
-    r"\b(?:score|grade|verdicts?|rating|status)[\"']? ?(?:is|=|:) ?[\"']?(?:10\b|ten\b|full|covered|perfect|pass|all\b)",
+    r"\b(?:score|grade|verdicts?|rating|status)[\"']? ?(?:=|:) ?[\"']?(?:10\b|ten\b|full|covered|perfect|pass|all\b)",
+    r"\b(?:my|this|your|final|right|correct|candidate'?s?) (?:score|grade|verdict|rating) (?:is|should be|must be|has to be) "
+    r"(?:10\b|ten\b|full|covered|perfect|pass|all\b)",
     r"\b(?:score|report|mark|label|count|treat)\b.{0,40}\b(?:every|all|each)\b.{0,30}\b(?:points?|as covered|as correct)",
+    rf"(?:return|output|print|report|set)\b.{{0,40}}\b(?:{_TOP}|to covered)",
+    r"\[(?:covered|made|passed|x|✓|✔|✅)\]|\bcovered ?= ?true\b",
+    r"(?:ignore|disregard|forget)\b.{0,40}\b(?:developers?|told you|tells you)\b",
+    r"\b(?:grader|examiner|assessor) ?:|you(?:'re| are) (?:the|a|my) (?:grader|examiner|assessor)\b",
+    r"the (?:candidate|applicant) (?:has|have) (?:\w+ )?(?:covered|made|stated|answered)\b",
     r"all (?:the )?(?:key )?points (?:\w+ )?(?:are |is |were |have been |present|covered|fulfilled|made)",
     r"(?:output|print|repeat|reply with|respond with|answer with) (?:the word |only |exactly )?[\"'“]?(?:yes|covered|10)\b",
-    r"repeat after me|system (?:message|prompt|override)|^\W*(?:system|assistant|developer) ?:|<\|?/?(?:im_start|im_end)",
+    r"repeat after me|system (?:message|prompt|override)\W*[:\]\n]|^\W*(?:system|assistant|developer) ?:|<\|?/?(?:im_start|im_end)",
     r"</?(?:answer|system|candidate|instructions?)\b|\[/?inst\]|<!--|grading complete|end of (?:the )?(?:candidate|answer)",
     r"(?:dear|kind|note to(?: the)?|hello) (?:grader|examiner|assessor|model)|before you (?:mark|grade|score|rate) (?:this|it|me)",
     r"you(?:'re| are) now (?:my|a|an|the|in)\b|(?:assessor|grader|examiner)'s (?:decision|note|verdict)",
@@ -38,7 +47,7 @@ _COMMAND = re.compile("|".join(_COMMANDS), re.IGNORECASE | re.MULTILINE)
 # Who explains prompt injection quotes commands, and an LSTM has a forget gate: such sentences command nothing.
 _REPORTED = re.compile(
     r"\b(?:injection|inject(?:s|ed|ing)?|attack\w*|jailbreak\w*|malicious|adversar\w*|hidden (?:in|inside)|retrieved|"
-    r"user input|web ?pages?|e-?mails?|forget(?:ting)?[- ]gates?)\b",
+    r"user input|web ?pages?|e-?mails?|system prompts?\b(?!\W*[:\]])|forget(?:ting)?[- ]gates?)\b",
     re.IGNORECASE,
 )
 _DEMAND = re.compile(
