@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from coach.cross_encoder import Beside
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.tokenwise import Tokenwise
 
@@ -129,6 +130,19 @@ class Listed(FakeLLM):
     ) -> list[NDArray[np.float32]]:
         self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
         return self._states
+
+
+class Doubting:
+    """Finds the sentences false that hold `word`, as sure of itself as `odds`, and no others."""
+
+    def __init__(self, word: str, odds: float = 4.0) -> None:
+        self.word = word
+        self.certainty = odds
+        self.compared: Sequence[Beside] = ()
+
+    def odds(self, question: str, compared: Sequence[Beside]) -> list[float]:
+        self.compared = compared
+        return [self.certainty if self.word in one.sentence else -self.certainty for one in compared]
 
 
 def weights(direct: Sequence[float], bias: float = 0.0, unit: Sequence[float] = ()) -> Tokenwise:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fake_llm import FakeLLM, Reader, believing
+from fake_llm import Doubting, FakeLLM, Reader, believing
 
 from coach.errors import GradingError, ModelError
 from coach.grading import Scorecard
 from coach.judge import Judge, Task
 from coach.knowledge import Entry
 from coach.llm import Message
+from coach.misstatements import Readers
 from coach.retrieval import Index, SentenceEncoder
 
 FOIL = "Bread needs flour, water, salt and some patience, and the oven has to be hot."
@@ -128,6 +129,18 @@ def test_a_misconception_is_flagged_with_its_correction_and_the_candidates_words
     flags = judge.grade(Task.of_entry(entry, FOIL), answer).misconceptions
     assert wrong.correction in [flag.correction for flag in flags]
     assert all(flag.evidence in answer for flag in flags)
+
+
+def test_what_was_said_wrongly_makes_no_point(encoder: SentenceEncoder, entry: Entry) -> None:
+    first, second = entry.key_points[:2]
+    task, answer = Task.of_entry(entry, FOIL), f"{first.text} {second.text}"
+    trusting = Judge(FakeLLM(judge=verbatim), encoder, readers=Readers(Doubting("no such word")))
+    doubting = Judge(FakeLLM(judge=verbatim), encoder, readers=Readers(Doubting(second.text)))
+    assert {first.id, second.id} <= made(trusting.grade(task, answer))
+    card = doubting.grade(task, answer)
+    assert first.id in made(card)
+    [verdict] = [v for v in card.verdicts if v.key_point.id == second.id]
+    assert (verdict.status, verdict.evidence) == ("missed", "")
 
 
 def test_what_the_model_denies_is_flagged_nowhere(encoder: SentenceEncoder, index: Index, tmp_path: Path) -> None:

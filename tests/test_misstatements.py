@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from fake_llm import FakeLLM, believing, weights
+from fake_llm import Doubting, FakeLLM, believing, weights
 from numpy.typing import NDArray
 
-from coach.cross_encoder import Beside
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
@@ -53,19 +52,6 @@ def likeness(
 def asked(llm: FakeLLM, alike: Likeness) -> tuple[Misstatement, ...]:
     """What is found by asking the model, without anything that reads the sentences."""
     return misstatements(alike, "What is dropout?", llm, Readers())
-
-
-class Doubting:
-    """Finds the sentences false that hold `word`, as sure of itself as `odds`, and no others."""
-
-    def __init__(self, word: str, odds: float = 4.0) -> None:
-        self.word = word
-        self.certainty = odds
-        self.compared: Sequence[Beside] = ()
-
-    def odds(self, question: str, compared: Sequence[Beside]) -> list[float]:
-        self.compared = compared
-        return [self.certainty if self.word in one.sentence else -self.certainty for one in compared]
 
 
 class Reading(FakeLLM):
