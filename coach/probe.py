@@ -1,8 +1,9 @@
 """A probe: how probably a candidate's sentence is false, read from a model's hidden states.
 
 A small model that reads a false sentence beside true ones stumbles at the words that are wrong, long before it can say
-so. The probe, a small network, looks at each token of the sentence, and the strongest stumble counts. It is trained on
-sentences of candidates that are marked true or false (`benchmarks/train_probe.py`), on all topics alike.
+so. The probe, a few small networks, looks at each token of the sentence, and the strongest stumble counts. They are
+trained on sentences of candidates that are marked true or false, on all topics alike (`benchmarks/train_probe.py` and
+`benchmarks/train_attention.py`).
 """
 
 from __future__ import annotations
