@@ -16,6 +16,12 @@ MAX_MISSING = 2
 PRAISED = 0.8
 
 Kind = Literal["made", "wrong", "missing", "near", "next"]
+# How a sentence begins, and how one of the same kind after it.
+_OPENINGS: dict[Kind, tuple[str, str]] = {
+    "made": ("You made this point", "And this one"),
+    "missing": ("What is missing", "Missing too"),
+    "near": ("You came near to this point; say it outright", "And near to this one"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,17 @@ def feedback(card: Scorecard) -> tuple[Sentence, ...]:
     made = sorted((v for v in covered if v.probability >= PRAISED and not v.doubted), key=lambda v: -v.probability)
     missing = _by_weight([v for v in card.verdicts if v.status == "missed"])
     partly = _by_weight([v for v in card.verdicts if v.status in ("partial", "unsure") and v.evidence])
-    for verdict in made[:MAX_PRAISED]:
-        said.append(Sentence(f"You made this point: {_plain(verdict.key_point.text)}", verdict.key_point.id, "made"))
+    for n, verdict in enumerate(made[:MAX_PRAISED]):
+        text = f"{_OPENINGS['made'][n > 0]}: {_plain(verdict.key_point.text)}"
+        said.append(Sentence(text, verdict.key_point.id, "made"))
     for flag in card.misconceptions[:1]:
         wrong = f"One thing was wrong: you said “{_short(flag.evidence).rstrip('.')}”. {flag.correction}"
         said.append(Sentence(wrong, flag.claim, "wrong"))
-    for verdict in (missing or partly)[: MAX_MISSING if len(said) < MAX_MISSING else 1]:
-        opening = "What is missing" if verdict.status == "missed" else "You came near to this point; say it outright"
+    for n, verdict in enumerate((missing or partly)[: MAX_MISSING if len(said) < MAX_MISSING else 1]):
         why = f" {verdict.key_point.why}" if verdict.key_point.why else ""
         kind: Kind = "missing" if verdict.status == "missed" else "near"
-        said.append(Sentence(f"{opening}: {_plain(verdict.key_point.text)}{why}", verdict.key_point.id, kind))
+        text = f"{_OPENINGS[kind][n > 0]}: {_plain(verdict.key_point.text)}{why}"
+        said.append(Sentence(text, verdict.key_point.id, kind))
     if missing:
         key = missing[0].key_point
         lead = "Next time, start with" if key.weight == 3 else "Next time, add"

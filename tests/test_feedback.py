@@ -29,6 +29,16 @@ def test_points_made_are_praised_and_gaps_named_with_their_reason() -> None:
     assert "Because of b." in said[1].text
 
 
+def test_a_second_sentence_of_a_kind_does_not_begin_like_the_first() -> None:
+    card = Scorecard((verdict("a", "covered"), verdict("b", "covered"), verdict("c", "missed")))
+    first, second, gap, _ = (s.text.split(":")[0] for s in feedback(card))
+    assert (first, second, gap) == ("You made this point", "And this one", "What is missing")
+    first, second, _ = (
+        s.text.split(":")[0] for s in feedback(Scorecard((verdict("a", "missed"), verdict("b", "missed"))))
+    )
+    assert (first, second) == ("What is missing", "Missing too")
+
+
 def test_a_point_hardly_covered_is_not_praised() -> None:
     card = Scorecard((Verdict(KeyPoint("a", "It is so.", 2), "covered", 0.65, SAID),))
     assert [s.kind for s in feedback(card)] == ["next"]
