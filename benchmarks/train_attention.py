@@ -9,7 +9,6 @@ these do: run it after that.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,13 +17,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from train_probe import BATCH, DATA, DECAY, DROPPED_STATES, DROPPED_UNITS, UNITS, States, read, with_replay
+from train_probe import (
+    BATCH,
+    DECAY,
+    DROPPED_STATES,
+    DROPPED_UNITS,
+    UNITS,
+    States,
+    marked,
+    opened,
+    read,
+    soft_maximum,
+    with_replay,
+)
 
-from coach.attention import HEADS, Attention, save
-from coach.coach import Coach
-from coach.config import settings_from
-from coach.llm import HiddenStates
-from coach.probe import SHARPNESS, attention_file, weights_file
+from coach.attention import HEADS, Attention, of_encoder_layer, save
+from coach.probe import attention_file, weights_file
 from coach.tokenwise import Tokenwise
 
 # Tried on the development half of `errors.jsonl` and on answers like those: two blocks, no part that judges tokens
@@ -39,7 +47,6 @@ DROPPED = 0.2
 LONGEST_STEP = 1.0  # norm from which a gradient is clipped
 SORTED = 16  # batches whose sentences are sorted by length, so that little is filled up
 FIRST_ROUND = 3
-NOWHERE = -1e4  # odds of a place without a token
 
 
 class Network(nn.Module):
@@ -66,9 +73,8 @@ class Network(nn.Module):
         h = self.inward(x) + self.places(torch.arange(x.shape[1]).clamp(max=LONGEST - 1))
         h = self.norm(self.block(h, src_key_padding_mask=empty))
         units = nn.functional.dropout(torch.relu(self.hidden(x)), DROPPED_UNITS, self.training)
-        odds = (self.out(h) + self.alone(units) + self.direct(x))[..., 0].masked_fill(empty, NOWHERE)
-        tokens = (~empty).sum(1)
-        return (torch.logsumexp(SHARPNESS * odds, 1) - torch.log(tokens.float())) / SHARPNESS
+        odds = (self.out(h) + self.alone(units) + self.direct(x))[..., 0]
+        return soft_maximum(odds[~empty], (~empty).sum(1))
 
     def weights(self, like: Tokenwise) -> Attention:
         """What was learnt, for use."""
@@ -76,10 +82,6 @@ class Network(nn.Module):
         def of(parameter: torch.Tensor) -> NDArray[np.float32]:
             return parameter.detach().numpy().astype(np.float32)
 
-        def pair(norm: nn.LayerNorm) -> NDArray[np.float32]:
-            return np.stack([of(norm.weight), of(norm.bias)])
-
-        block, seen = self.block, self.block.self_attn
         alone = Tokenwise(
             layers=like.layers,
             mean=like.mean,
@@ -95,18 +97,9 @@ class Network(nn.Module):
             inward=of(self.inward.weight).T,
             inward_bias=of(self.inward.bias),
             places=of(self.places.weight),
-            norm_before=pair(block.norm1),
-            mixed=of(seen.in_proj_weight).T,
-            mixed_bias=of(seen.in_proj_bias),
-            joined=of(seen.out_proj.weight).T,
-            joined_bias=of(seen.out_proj.bias),
-            norm_between=pair(block.norm2),
-            wide=of(block.linear1.weight).T,
-            wide_bias=of(block.linear1.bias),
-            narrow=of(block.linear2.weight).T,
-            narrow_bias=of(block.linear2.bias),
-            norm_after=pair(self.norm),
+            norm_after=np.stack([of(self.norm.weight), of(self.norm.bias)]),
             out=of(self.out.weight)[0],
+            **of_encoder_layer({key: of(value) for key, value in self.block.state_dict().items()}),
         )
 
 
@@ -116,7 +109,7 @@ def filled_up(states: Sequence[NDArray[np.float16]], like: Tokenwise) -> tuple[t
     x = np.zeros((len(states), longest, len(like.mean)), dtype=np.float32)
     empty = np.ones((len(states), longest), dtype=bool)
     for n, each in enumerate(states):
-        x[n, : len(each)] = (each.astype(np.float32) - like.mean) / like.scale
+        x[n, : len(each)] = like.scaled(each.astype(np.float32))
         empty[n, : len(each)] = False
     return torch.tensor(x), torch.tensor(empty)
 
@@ -165,15 +158,12 @@ def main() -> int:
     parser.add_argument("--model", default=None)
     parser.add_argument("--keep", type=Path, help="a folder, one for each model, where what was read is kept")
     args = parser.parse_args()
-    coach = Coach.load(settings_from(None, model=args.model))
-    coach.wait_ready(model=True)
-    assert coach.llm is not None
-    assert isinstance(coach.llm, HiddenStates)
-    like = Tokenwise.load(weights_file(coach.llm.name))
-    records = with_replay([json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()], FIRST_ROUND)
-    states, false, _ = read(coach, coach.llm, records, like.layers, args.keep)
+    coach, llm, name = opened(args.model)
+    like = Tokenwise.load(weights_file(name))
+    records = with_replay(marked(), FIRST_ROUND)
+    states, false, _ = read(coach, llm, records, like.layers, args.keep)
     networks = tuple(train_one(states, false, like, seed) for seed in range(SEEDS))
-    save(networks, attention_file(coach.llm.name))
+    save(networks, attention_file(name))
     return 0
 
 

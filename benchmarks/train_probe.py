@@ -90,6 +90,20 @@ def kept(coach: Coach, llm: HiddenStates, record: dict[str, Any], layers: Sequen
     return states
 
 
+def opened(model: str | None) -> tuple[Coach, HiddenStates, str]:
+    """The coach with a language model that can be read, that model, and its name."""
+    coach = Coach.load(settings_from(None, model=model))
+    coach.wait_ready(model=True)
+    assert coach.llm is not None
+    assert isinstance(coach.llm, HiddenStates)
+    return coach, coach.llm, coach.llm.name
+
+
+def marked() -> list[dict[str, Any]]:
+    """All records of sentences that are marked true or false."""
+    return [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+
+
 def with_replay(records: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
     """The records of a round and later ones, and by chance as many earlier answers as hold `REPLAYED` sentences."""
     chosen = [r for r in records if round_of(r) >= number]
@@ -220,18 +234,15 @@ def main() -> int:
     parser.add_argument("--beside", type=int, metavar="ROUND", help="add networks trained on the sentences of a round")
     parser.add_argument("--keep", type=Path, help="a folder, one for each model, where what was read is kept")
     args = parser.parse_args()
-    coach = Coach.load(settings_from(None, model=args.model))
-    coach.wait_ready(model=True)
-    assert coach.llm is not None
-    assert isinstance(coach.llm, HiddenStates)
-    records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    path = weights_file(coach.llm.name)
+    coach, llm, name = opened(args.model)
+    records = marked()
+    path = weights_file(name)
     beside = Tokenwise.load(path) if args.beside else None
     if beside:
         records = with_replay(records, args.beside)
-    states, false, entries = read(coach, coach.llm, records, args.layers, args.keep)
+    states, false, entries = read(coach, llm, records, args.layers, args.keep)
     if args.check:
-        print(json.dumps(check(coach.llm, states, false, entries, args.layers)))
+        print(json.dumps(check(llm, states, false, entries, args.layers)))
     train(states, false, args.layers, beside).save(path)
     return 0
 

@@ -6,6 +6,7 @@ What is false is often a matter of two words together ("the gradient … upwards
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,13 +52,13 @@ class Attention:
         """How much likelier each token stands in a false sentence, (tokens,), from (tokens, width)."""
         import numpy as np
 
-        x = (states - self.alone.mean) / self.alone.scale
+        x = self.alone.scaled(states)
         places = np.minimum(np.arange(len(x)), len(self.places) - 1)  # what lies beyond the longest lies at its end
         h = x @ self.inward + self.inward_bias + self.places[places]
         h = h + self._looked(_normalised(h, self.norm_before))
         wide = np.maximum(_normalised(h, self.norm_between) @ self.wide + self.wide_bias, 0)
         h = h + wide @ self.narrow + self.narrow_bias
-        return np.asarray(_normalised(h, self.norm_after) @ self.out + self.alone(states), dtype=np.float32)
+        return np.asarray(_normalised(h, self.norm_after) @ self.out + self.alone.of_scaled(x), dtype=np.float32)
 
     def _looked(self, h: NDArray[np.float32]) -> NDArray[np.float32]:
         """What each token takes from the others, (tokens, units)."""
@@ -87,6 +88,27 @@ class Attention:
             alone = Tokenwise(layers=layers, bias=float(parts.pop("bias")), **parts)
             networks.append(cls(alone=alone, **own))
         return tuple(networks)
+
+
+def of_encoder_layer(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """The arrays of an `Attention` that those of a `torch.nn.TransformerEncoderLayer` are, from its by their names."""
+    import numpy as np
+
+    def pair(norm: str) -> NDArray[np.float32]:
+        return np.stack([arrays[f"{norm}.weight"], arrays[f"{norm}.bias"]])
+
+    return {
+        "norm_before": pair("norm1"),
+        "mixed": arrays["self_attn.in_proj_weight"].T,
+        "mixed_bias": arrays["self_attn.in_proj_bias"],
+        "joined": arrays["self_attn.out_proj.weight"].T,
+        "joined_bias": arrays["self_attn.out_proj.bias"],
+        "norm_between": pair("norm2"),
+        "wide": arrays["linear1.weight"].T,
+        "wide_bias": arrays["linear1.bias"],
+        "narrow": arrays["linear2.weight"].T,
+        "narrow_bias": arrays["linear2.bias"],
+    }
 
 
 def save(networks: tuple[Attention, ...], path: Path) -> None:

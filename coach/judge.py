@@ -140,8 +140,8 @@ class Judge:
         found = Stretches.of(screened.sentences, self._encoder)
         likeness = Likeness.of(found, task.misconceptions, task.true, self._encoder)
         said = misstatements(likeness, task.question, self._llm, self._readers)
-        doubted = {one.sentence for one in said if one.probability >= DOUBTED} | likeness.doubtful
         false = {one.sentence: one.probability for one in said}
+        doubted = {sentence for sentence, probability in false.items() if probability >= DOUBTED} | likeness.doubtful
         verdicts = tuple(
             _as_far_as_true(replace(v, doubted=v.evidence in doubted), false.get(v.evidence, 0.0))
             for v in self._verdicts(task, screened, found)

@@ -282,11 +282,10 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
         for one, odd, others in zip(near, odds, of_others(odds), strict=True)
     ]
     listed = [n for n, one in enumerate(near) if one.listed]
-    likely = sorted((n for n in listed if signs[n].probability >= ASKED_FROM), key=lambda n: -signs[n].probability)[
-        :MAX_CONFIRMED
-    ]
-    plain = [n for n in listed if n not in likely and near[n].beyond_truth >= PLAIN]
-    asked = likely + sorted(plain, key=lambda n: -near[n].nearness - near[n].beyond_truth)[:MAX_CONFIRMED]
+    likely = [n for n in listed if signs[n].probability >= ASKED_FROM]
+    asked = sorted(likely, key=lambda n: -signs[n].probability)[:MAX_CONFIRMED]
+    plain = [n for n in listed if n not in asked and near[n].beyond_truth >= PLAIN]
+    asked += sorted(plain, key=lambda n: -near[n].nearness - near[n].beyond_truth)[:MAX_CONFIRMED]
     for n, lead in zip(asked, leads([near[n] for n in asked], llm), strict=True):
         signs[n] = replace(signs[n], lead=lead)
     return list(zip(near, signs, strict=True))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coach.delivery import delivery
 from coach.events import Finished
 from coach.grading import Scorecard
 from coach.retrieval import SearchResult
-from coach.transcript import Transcript
+
+if TYPE_CHECKING:
+    from coach.transcript import Transcript
 
 
 def search_record(found: SearchResult) -> dict[str, Any]:
@@ -58,6 +59,8 @@ def grade_record(card: Scorecard | None, seconds: float) -> dict[str, Any]:
 
 def transcript_record(transcript: Transcript, file: str) -> dict[str, Any]:
     """The JSON object that `transcribe --json` prints: words and delivery, times in seconds."""
+    from coach.delivery import delivery  # brings numpy, which most commands need only later
+
     measured = delivery(transcript)
     return {
         "file": file,

@@ -29,9 +29,16 @@ class Tokenwise:
 
     def __call__(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much likelier each token stands in a false sentence, (tokens,), from (tokens, width)."""
+        return self.of_scaled(self.scaled(states))
+
+    def scaled(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """States as the network takes them."""
+        return (states - self.mean) / self.scale
+
+    def of_scaled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network makes of scaled states, (tokens,)."""
         import numpy as np
 
-        x = (states - self.mean) / self.scale
         units = np.maximum(x @ self.hidden + self.hidden_bias, 0)
         return np.asarray(units @ self.out + x @ self.direct + self.bias, dtype=np.float32)
 

@@ -171,6 +171,12 @@ def test_importing_the_coach_is_instant() -> None:
     assert seconds_to_import("import coach") < IMPORT_SECONDS
 
 
+def test_the_command_line_starts_without_numpy() -> None:
+    code = "import sys, coach.__main__\nprint('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 def test_importing_any_light_module_loads_nothing_heavy() -> None:
     """Import what a program would, in a fresh interpreter, and look at what came with it."""
     light = [f"coach.{name}" for name in ORDER if name in MODULES and name not in BESIDE_A_MODEL]

@@ -11,7 +11,7 @@ import torch
 from fake_llm import Listed, weights
 from numpy.typing import NDArray
 
-from coach.attention import HEADS, Attention, save
+from coach.attention import HEADS, Attention, of_encoder_layer, save
 from coach.probe import Probe, soft_maximum
 
 WIDTH, UNITS, WIDE, LONGEST = 6, 8, 12, 4
@@ -33,30 +33,14 @@ def network(block: torch.nn.TransformerEncoderLayer) -> Attention:
     def drawn(*shape: int) -> NDArray[np.float32]:
         return chance.normal(size=shape).astype(np.float32)
 
-    def of(parameter: torch.Tensor) -> NDArray[np.float32]:
-        return parameter.detach().numpy().copy()
-
-    def pair(norm: torch.nn.LayerNorm) -> NDArray[np.float32]:
-        return np.stack([of(norm.weight), of(norm.bias)])
-
-    seen = block.self_attn
     return Attention(
         alone=replace(weights(drawn(WIDTH).tolist(), 0.5, drawn(WIDTH).tolist()), mean=drawn(WIDTH)),
         inward=drawn(WIDTH, UNITS),
         inward_bias=drawn(UNITS),
         places=drawn(LONGEST, UNITS),
-        norm_before=pair(block.norm1),
-        mixed=of(seen.in_proj_weight).T,
-        mixed_bias=of(seen.in_proj_bias),
-        joined=of(seen.out_proj.weight).T,
-        joined_bias=of(seen.out_proj.bias),
-        norm_between=pair(block.norm2),
-        wide=of(block.linear1.weight).T,
-        wide_bias=of(block.linear1.bias),
-        narrow=of(block.linear2.weight).T,
-        narrow_bias=of(block.linear2.bias),
         norm_after=np.stack([np.ones(UNITS), np.zeros(UNITS)]).astype(np.float32),
         out=drawn(UNITS),
+        **of_encoder_layer({name: value.numpy().copy() for name, value in block.state_dict().items()}),
     )
 
 
