@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _TRUNK = -1  # the branch of a chat's own tokens, which all its choices see
+_ALL = -1  # the chat of what all see
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Pack:
     `reads` says for each chat and choice which pairs (place in `at`, token) its log-probability is the sum of.
     """
 
-    shared: int  # tokens of the beginning that all see
+    shared: int  # tokens before the row that all see
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     chats: tuple[int, ...]
@@ -32,14 +33,27 @@ class Pack:
     reads: tuple[tuple[tuple[tuple[int, int], ...], ...], ...]
 
     def mask(self) -> torch.Tensor:
-        """Who sees whom, boolean (tokens, shared + tokens): the beginning, the own chat, the own branch, the past."""
+        """Who sees whom, boolean (tokens, shared + tokens): the beginning, the own chat and branch, all in the past."""
         import torch
 
         chat, branch = torch.tensor(self.chats), torch.tensor(self.branches)
-        own = chat[:, None] == chat[None, :]
+        own = (chat[:, None] == chat[None, :]) | (chat[None, :] == _ALL)
         line = (branch[None, :] == _TRUNK) | (branch[:, None] == branch[None, :])
         among = (own & line).tril()
         return torch.cat([torch.ones(len(self.ids), self.shared, dtype=torch.bool), among], dim=1)
+
+    def with_beginning(self, beginning: Sequence[int], held: int) -> Pack:
+        """With what is not held yet of the shared beginning in front, so that all is computed in one go."""
+        new = tuple(beginning[held:])
+        return Pack(
+            held,
+            new + self.ids,
+            (*range(held, len(beginning)), *self.positions),
+            (_ALL,) * len(new) + self.chats,
+            (_TRUNK,) * len(new) + self.branches,
+            tuple(place + len(new) for place in self.at),
+            self.reads,
+        )
 
     def scores(self, logits: torch.Tensor) -> list[tuple[float, ...]]:
         """The log-probabilities of the choices, one tuple for each chat, from logits (len(at), vocabulary)."""

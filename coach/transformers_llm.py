@@ -291,15 +291,18 @@ class TransformersLLM:
         first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
         shared = _shared_length([first, *chats])
         cache = GrowingCache.empty(max(layers), shared + PACKED_PIECE)
-        for begin in range(0, shared, PROMPT_PIECE):
-            piece = first[begin : min(begin + PROMPT_PIECE, shared)]
-            self._states(cache, piece, range(begin, begin + len(piece)), _causal(begin, len(piece)), layers)
+        held = _whole_pieces(0, shared)
+        for begin in range(0, held, PROMPT_PIECE):
+            piece = range(begin, begin + PROMPT_PIECE)
+            self._states(cache, first[begin : piece.stop], piece, _causal(begin, PROMPT_PIECE), layers)
         found: list[States] = []
-        for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
+        for only in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
+            pack = only.with_beginning(first[:shared], held)
             states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
             cache.cut_to(shared)
-            starts = (0, *(at + 1 for at in pack.at))
+            starts = (shared - held, *(at + 1 for at in pack.at))
             found += [states[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
+            held = shared
         return found
 
     def _states(
@@ -335,13 +338,17 @@ class TransformersLLM:
         shared = _shared_length(chats)
         cache, held = self._begin(first[: shared + 1], shared + PACKED_PIECE)
         try:
-            if held < shared:
-                self._extend(cache, first[:shared], held, stop)
+            apart = _whole_pieces(held, shared)
+            if held < apart:
+                self._extend(cache, first[:apart], held, stop)
+            held = apart
             results: list[tuple[float, ...]] = []
-            for pack in pack_chats([chat[shared:] for chat in chats], options, shared, PACKED_PIECE):
+            for only in pack_chats([chat[shared:] for chat in chats], options, shared, PACKED_PIECE):
+                pack = only.with_beginning(first[:shared], held)
                 logits = self._forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop)
                 cache.cut_to(shared)
                 results += pack.scores(logits)
+                held = shared
             return results
         finally:
             cache.cut_to(shared)
@@ -363,6 +370,11 @@ class TransformersLLM:
                     logits = self._step(cache, [token], len(chat) + offset, stop)[0]
             scores.append(total)
         return tuple(scores)
+
+
+def _whole_pieces(held: int, length: int) -> int:
+    """Where the whole pieces of a beginning end; what is after them is computed along with what follows."""
+    return held + (length - held) // PROMPT_PIECE * PROMPT_PIECE
 
 
 def _causal(begin: int, count: int) -> torch.Tensor:
