@@ -126,9 +126,12 @@ class Listed(FakeLLM):
         self.asked: list[str] = []
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
+        self,
+        messages_list: Sequence[Sequence[Message]],
+        layers: Sequence[int],
+        beginnings: Sequence[Sequence[Message]],
     ) -> list[NDArray[np.float32]]:
-        self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
+        self.asked = [messages[-1].content for messages in (*messages_list, *beginnings)]
         return self._states
 
 
