@@ -4,7 +4,8 @@
 those that thresholds were chosen on. Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the
 reference's words, each of the answer against the entry's answer; and a single digit asked of the same model.
 
-`--feedback N` has the model word the feedback to N answers and counts how often the check refused it.
+`--feedback N` has the model word the feedback to N answers and counts how often the check refused it. `--speed N`
+grades N development answers against all points of their entries and against the first five, and takes the time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from coach.prompts import clipped
 from coach.retrieval import terms
 
 DATA = Path(__file__).parent / "data"
-MADE = ("covered", "partial", "unsure")
+FEW_POINTS = 5  # as many as the time is wanted for; every entry has more
 
 
 def records(split: str) -> list[dict[str, Any]]:
@@ -113,6 +115,28 @@ def worded_feedback(coach: Coach, chosen: list[dict[str, Any]], most: int) -> di
             lines.append({"kind": "follow-up", "point": follow_up.probes, "said": asked, "refused": ""})
         counts["seconds"] += round(time.monotonic() - begin)
     return {"counts": dict(counts), "lines": lines}
+
+
+def speed(coach: Coach, count: int) -> dict[str, Any]:
+    """Seconds that a scorecard takes, calibrated: with all points of the entries and with the first few, in turn.
+
+    Each answer is graded once, because what the model computed of it is kept.
+    """
+    answered = [r for r in records("dev") if r["kind"] not in ("hostile", "off_topic")]
+    taken: dict[str, list[float]] = defaultdict(list)
+    for n, place in enumerate(np.random.default_rng(0).permutation(len(answered))[:count]):
+        entry = coach.entry(answered[place]["entry"])
+        task = Task.of_entry(entry, coach.foil(entry))
+        if n % 2:
+            task = replace(task, points=task.points[:FEW_POINTS])
+        coach.judge().calibrate(task)
+        begin = time.monotonic()
+        coach.grade(task, answered[place]["answer"])
+        taken[f"{FEW_POINTS} points" if n % 2 else "all points"].append(time.monotonic() - begin)
+    return {
+        name: {"answers": len(t), "median": round(float(np.median(t)), 2), "p95": round(float(np.percentile(t, 95)), 2)}
+        for name, t in taken.items()
+    }
 
 
 def fit(coach: Coach) -> dict[str, Any]:
@@ -290,6 +314,7 @@ def main() -> int:
     parser.add_argument("--mohler", type=Path)
     parser.add_argument("--fit", action="store_true", help="fit the verdicts' regression on the development half")
     parser.add_argument("--feedback", type=int, default=0, help="answers to word feedback for")
+    parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model=args.model))
@@ -298,6 +323,8 @@ def main() -> int:
         result = mohler(coach, args.mohler, args.limit)
     elif args.fit:
         result = fit(coach)
+    elif args.speed:
+        result = speed(coach, args.speed)
     elif args.feedback:
         result = worded_feedback(coach, records(args.split), args.feedback)
     else:
