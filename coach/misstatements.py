@@ -22,6 +22,7 @@ from coach.numerals import contrast
 from coach.probe import Probe, reference_for
 from coach.prompts import YES_NO, same_prompt
 from coach.retrieval import Encoder
+from coach.sentences import runs_on
 from coach.stretches import Stretches
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # most as much as here, so that an answer full of errors excuses none of them; one true sentence is always among them.
 # On the same answers this flags 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
 MOST_OF_OTHERS, OF_A_TRUE_ONE = -2.0, -4.8
+# What is taken off the log-odds of talk without punctuation, which a probe stumbles at wherever it was cut. Of 42 such
+# development answers 5 of 18 without an error were flagged, and 9 of 24 with one; with this 0 and 6.
+RUN_ON = 1.6
 MIN_NEARNESS = 0.5  # cosine with a claim from which the model is asked, and from which a sentence is said to say it
 MAX_ASKED = 3  # claims that the model is asked about: more caught no further error there
 MAX_PER_SENTENCE = 2
@@ -95,7 +99,7 @@ class Signs:
 
     `odds` are the log-odds of what reads it, the probe if `by_probe`, and `others` those of the answer's other
     sentences (`of_others`). `lead` is how much more the model takes it for the claim than for its correction (0 if it
-    was not asked); the rest are those of a `Candidate`.
+    was not asked); the rest are those of a `Candidate`. `unmarked`: it is talk without punctuation.
     """
 
     odds: float
@@ -105,6 +109,7 @@ class Signs:
     lead: float
     others: float
     by_probe: bool
+    unmarked: bool = False
 
     @property
     def row(self) -> tuple[float, ...]:
@@ -115,7 +120,7 @@ class Signs:
     def probability(self) -> float:
         """How probably the sentence is false."""
         bias, weights = (PROBED_BIAS, PROBED_WEIGHTS) if self.by_probe else (READ_BIAS, READ_WEIGHTS)
-        return logistic(bias, weights, self.row)
+        return logistic(bias - RUN_ON * self.unmarked, weights, self.row)
 
     @property
     def flagged(self) -> bool:
@@ -278,7 +283,7 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
     near = likeness.nearest()
     by_probe = readers.probe is not None
     signs = [
-        Signs(odd, one.nearness, one.beyond_truth, one.figures, 0.0, others, by_probe)
+        Signs(odd, one.nearness, one.beyond_truth, one.figures, 0.0, others, by_probe, runs_on(one.sentence))
         for one, odd, others in zip(near, odds, of_others(odds), strict=True)
     ]
     listed = [n for n, one in enumerate(near) if one.listed]

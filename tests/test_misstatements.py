@@ -139,6 +139,13 @@ def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(enco
     assert found[SAID[1]].probability > 0.7 > max(found[SAID[0]].probability, found[SAID[2]].probability)
 
 
+def test_a_stumble_at_talk_without_punctuation_counts_for_less(encoder: SentenceEncoder) -> None:
+    said = "and the network stays an ensemble of thinned ones at test time you switch it off and nothing is scaled"
+    true = (ON.correction,)
+    [talk], [typed] = (read(Reading("stays"), likeness((text,), encoder, (), true)) for text in (said, said + "."))
+    assert talk.probability < typed.probability
+
+
 def test_the_model_can_be_sure_where_nothing_else_is(encoder: SentenceEncoder) -> None:
     llm = Reading("stays", verbatim)
     unsure = Readers(probe=Probe(llm, weights([0.0], -0.5)))

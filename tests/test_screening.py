@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,9 @@ def test_what_states_nothing_is_no_answer(text: str) -> None:
         "I don't remember the paper, but during training each unit is dropped with some probability, which stops units "
         "from relying on each other, and at test time everything is kept and scaled.",
         "It isn't used at test time. In training units are zeroed. That works like an ensemble of thinned nets.",
+        "Without it no unit has to be useful by itself, so it does not matter much that the others make up for its "
+        "mistakes. With it each unit is zeroed with probability p in training, and no unit can count on another. At "
+        "inference nothing is zeroed, and with the inverted kind the weights do not have to be scaled again.",
     ],
 )
 def test_doubt_and_single_negations_are_part_of_an_honest_answer(answer: str) -> None:
@@ -117,13 +121,16 @@ def test_no_model_answer_is_set_aside(entries: tuple[Entry, ...]) -> None:
             assert screen(text, entry.question).sentences, f"{entry.id}: {text[:60]}"
 
 
-def test_no_honest_answer_of_the_benchmark_is_set_aside() -> None:
+@pytest.mark.parametrize("punctuated", [True, False])
+def test_no_honest_answer_of_the_benchmark_is_set_aside(punctuated: bool) -> None:
     data = Path(__file__).parents[1] / "benchmarks" / "data"
     lines = [line for name in "ab" for line in (data / f"grading-{name}.jsonl").read_text("utf-8").splitlines()]
-    graded = [json.loads(line) for line in lines]
-    honest = [r for r in graded if r["split"] == "dev" and r["kind"] in ("excellent", "concise", "good", "good_error")]
-    assert len(honest) > 50
-    assert [r["answer"][:80] for r in honest if not screen(r["answer"], QUESTION).sentences] == []
+    lines += (data / "errors.jsonl").read_text("utf-8").splitlines()
+    graded = [r for r in map(json.loads, lines) if r["split"] == "dev"]
+    honest = [r["answer"] for r in graded if r.get("kind", "good") in ("excellent", "concise", "good", "good_error")]
+    assert len(honest) > 200
+    said = honest if punctuated else [re.sub(r"[.,;:!?](?=\s|$)", "", answer).lower() for answer in honest]
+    assert [answer[:80] for answer in said if not screen(answer, QUESTION).sentences] == []
 
 
 @pytest.mark.parametrize("answer", ["Main function.", "push", "A program begins to execute at the main function."])

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from coach.knowledge import Entry
-from coach.sentences import LONGEST_SAID, SHORTEST_SAID, said_sentences, sentence_spans, split_sentences
+from coach.sentences import LONGEST_SAID, SHORTEST_SAID, runs_on, said_sentences, sentence_spans, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,10 @@ def test_a_hundred_thousand_characters_without_a_full_stop_take_no_time(text: st
     began = time.process_time()
     assert said_sentences(text)
     assert time.process_time() - began < 1.0
+
+
+def test_talk_without_a_mark_runs_on_and_a_sentence_does_not() -> None:
+    talk = "so in training you zero units at random and at test time you leave it off and that is about all there is"
+    assert runs_on(talk)
+    assert not runs_on(talk + ".")
+    assert not runs_on("you zero units at random")
