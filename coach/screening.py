@@ -14,12 +14,12 @@ from coach.sentences import said_sentences
 MIN_FUNCTION_WORDS = 0.12  # share of function words below which an answer is a list of keywords, not statements
 MIN_LIST_WORDS = 8
 MAX_ECHO = 0.34  # share of its words that an answer must add to the question
-MAX_NEGATED = 0.7  # share of flatly negated sentences from which an answer denies instead of stating
-MIN_NEGATED = 3
-# Words for each negation, from which an answer with a "not" in most sentences still states something. The answers of
-# that half, and of 80 hostile ones more, that deny everything have 8 to 17; of 2,700 honest ones as they are typed and
-# as they are without punctuation 7 and 54 had been taken for such, most with 18 to 40.
-MIN_WORDS_TO_NEGATION = 18
+# An answer denies instead of stating with this many negations, in this share of its sentences, and with fewer words to
+# each of them than this. All 13 such answers of that half and of 80 hostile ones more do, with punctuation and without;
+# they have 6 to 10 words to a negation and would get up to 9.6 points. Of 3,063 honest answers one does.
+MIN_NEGATIONS = 3
+MIN_NEGATED = 0.6
+MAX_WORDS_TO_NEGATION = 12
 MIN_WORDS = 4
 SHORT_ANSWER_TERMS = 14  # beside "I don't know", an answer with fewer terms than this states nothing
 
@@ -63,7 +63,8 @@ _DONT_KNOW = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should)(?: not|n[’']t)\b|\bcannot\b|\bnever\b",
+    r"\b(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should)n[’']t\b|\bcannot\b"
+    r"|\b(?:not|never|no|none|nor|neither|nothing|nowhere|nobody|lacks?|fails? to)\b",
     re.IGNORECASE,
 )
 _FUNCTION = frozenset(
@@ -114,14 +115,12 @@ def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened
     own = set(terms(answer))
     added = own - set(terms(question)) - _TALK
     pieces = said_sentences(answer)
-    negated = sum(bool(_NEGATION.search(piece)) for piece in pieces)
-    sparing = len(words) / max(1, len(_NEGATION.findall(answer)))
     to_the_point = bool(added & set(expected))
     states_nothing = (
         (len(words) < MIN_WORDS and not to_the_point)
         or (len(words) >= MIN_LIST_WORDS and _function_share(words) < MIN_FUNCTION_WORDS)
         or (bool(own) and len(added) < MAX_ECHO * len(own) and not to_the_point)
-        or (len(pieces) >= MIN_NEGATED and negated >= MAX_NEGATED * len(pieces) and sparing < MIN_WORDS_TO_NEGATION)
+        or _denies(answer, pieces, len(words))
         or (bool(_DONT_KNOW.search(answer)) and len(added) < SHORT_ANSWER_TERMS)
     )
     return Screened(() if states_nothing else pieces)
@@ -136,6 +135,17 @@ def _commands(answer: str) -> bool:
         if not _REPORTED.search(sentence) or _DEMAND.search(sentence):
             return True
     return False
+
+
+def _denies(answer: str, pieces: Sequence[str], words: int) -> bool:
+    """Whether an answer of so many words says what is not the case and little else."""
+    negations = len(_NEGATION.findall(answer))
+    negated = sum(bool(_NEGATION.search(piece)) for piece in pieces)
+    return (
+        negations >= MIN_NEGATIONS
+        and negated >= MIN_NEGATED * len(pieces)
+        and words < MAX_WORDS_TO_NEGATION * negations
+    )
 
 
 def _function_share(words: Sequence[str]) -> float:
