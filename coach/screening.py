@@ -64,7 +64,8 @@ _DONT_KNOW = re.compile(
 )
 _NEGATION = re.compile(
     r"\b(?:is|are|was|were|does|do|did|has|have|had|can|could|will|would|should)n[’']t\b|\bcannot\b"
-    r"|\b(?:not|never|no|none|nor|neither|nothing|nowhere|nobody|lacks?|fails? to)\b",
+    r"|\b(?:not|never|no|none|nor|neither|nothing|nowhere|nobody|lacks?|fails? to|untrue|wrong|myth)\b"
+    r"|\bfalse\b(?! (?:positive|negative|alarm|discovery))",
     re.IGNORECASE,
 )
 _FUNCTION = frozenset(
