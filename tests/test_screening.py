@@ -74,7 +74,7 @@ def test_who_explains_commands_gives_none(answer: str) -> None:
         "dropout, regularisation, co-adaptation, Bernoulli mask, ensemble, inverted scaling, inference, overfitting",
         "Dropout does not zero anything. It is not used in training. It cannot regularise. It was never an ensemble.",
         "dropout does not zero anything it is not used in training it cannot regularise and it was never an ensemble",
-        "It is a myth that dropout zeroes units. It is false that it is off at inference. It is wrong to call it random.",
+        "It is a myth that dropout zeroes units. It is false that it is off at inference. It is wrong to say noise.",
         "?!",
     ],
 )
