@@ -284,11 +284,11 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
     }
 
 
-def mohler(coach: Coach, path: Path, limit: int) -> dict[str, Any]:
+def mohler(coach: Coach, path: Path, limit: int, left_out: int) -> dict[str, Any]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if limit:
-        rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:limit]]
+        rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[left_out : left_out + limit]]
     people = [float(r["score"]) for r in rows]
     encoder = coach.index.encoder
     near = [float(encoder.encode([r["answer"] or "-"])[0] @ encoder.encode([r["reference"]])[0]) for r in rows]
@@ -312,6 +312,7 @@ def main() -> int:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
+    parser.add_argument("--left-out", type=int, default=0, help="rows of --mohler to pass over, in their random order")
     parser.add_argument("--fit", action="store_true", help="fit the verdicts' regression on the development half")
     parser.add_argument("--feedback", type=int, default=0, help="answers to word feedback for")
     parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
@@ -320,7 +321,7 @@ def main() -> int:
     coach = Coach.load(settings_from(None, model=args.model))
     coach.wait_ready(model=True)
     if args.mohler:
-        result = mohler(coach, args.mohler, args.limit)
+        result = mohler(coach, args.mohler, args.limit, args.left_out)
     elif args.fit:
         result = fit(coach)
     elif args.speed:
