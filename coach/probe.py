@@ -87,7 +87,7 @@ def states_of(
 ) -> list[NDArray[np.float32]]:
     """The states that a probe reads: for each sentence beside the reference, (tokens, layers times width)."""
     chats = [truth_prompt(question, reference, sentence) for sentence in sentences]
-    return llm.hidden_states(chats, layers, [truth_prompt(question, reference, _STAND_IN)] * len(chats))
+    return llm.hidden_states(chats, layers, truth_prompt(question, reference, _STAND_IN))
 
 
 def reference_for(nearness: NDArray[np.float32], true: Sequence[str]) -> list[str]:

@@ -280,26 +280,16 @@ class TransformersLLM:
             raise ModelError("Judging was stopped before it was done; ask again.") from None
 
     def hidden_states(
-        self,
-        messages_list: Sequence[Sequence[Message]],
-        layers: Sequence[int],
-        beginnings: Sequence[Sequence[Message]],
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[States]:
         """What the first layers make of what sets each chat apart; see `coach.llm.HiddenStates`."""
-        from coach.kv_cache import GrowingCache, common_length
+        from coach.kv_cache import GrowingCache
 
         if not self._loaded.sharable:
             raise ModelError(f"{self.name} has layers that don't see the whole text, so its states are not read.")
-        if not messages_list:
-            return []
-        limit = self._loaded.description.context
-        chats, begun = (
-            [self._loaded.tokens.prompt(messages, limit).ids for messages in each]
-            for each in (messages_list, beginnings)
-        )
-        shared = _shared_length([*chats, *begun])
-        parted = [min(common_length(chat, b), len(chat) - 1) for chat, b in zip(chats, begun, strict=True)]
-        first = chats[0][:shared]
+        prompt = self._loaded.tokens.prompt
+        first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
+        shared = _shared_length([first, *chats])
         cache = GrowingCache.empty(max(layers), shared + PACKED_PIECE)
         held = _whole_pieces(0, shared)
         for begin in range(0, held, PROMPT_PIECE):
@@ -307,12 +297,11 @@ class TransformersLLM:
             self._states(cache, first[begin : piece.stop], piece, _causal(begin, PROMPT_PIECE), layers)
         found: list[States] = []
         for only in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
-            pack = only.with_beginning(first, held)
+            pack = only.with_beginning(first[:shared], held)
             states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
             cache.cut_to(shared)
             starts = (shared - held, *(at + 1 for at in pack.at))
-            for start, at in zip(starts, pack.at, strict=False):
-                found.append(states[start + parted[len(found)] - shared : at + 1])
+            found += [states[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
             held = shared
         return found
 

@@ -126,12 +126,9 @@ class Listed(FakeLLM):
         self.asked: list[str] = []
 
     def hidden_states(
-        self,
-        messages_list: Sequence[Sequence[Message]],
-        layers: Sequence[int],
-        beginnings: Sequence[Sequence[Message]],
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[NDArray[np.float32]]:
-        self.asked = [messages[-1].content for messages in (*messages_list, *beginnings)]
+        self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
         return self._states
 
 

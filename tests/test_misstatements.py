@@ -62,10 +62,7 @@ class Reading(FakeLLM):
         self.word = word
 
     def hidden_states(
-        self,
-        messages_list: Sequence[Sequence[Message]],
-        layers: Sequence[int],
-        beginnings: Sequence[Sequence[Message]],
+        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
     ) -> list[NDArray[np.float32]]:
         said = [messages[-1].content.split("Candidate:")[1] for messages in messages_list]
         return [np.full((3, 1), self.word in text, dtype=np.float32) for text in said]

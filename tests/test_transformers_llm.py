@@ -277,7 +277,7 @@ class TestHiddenStates:
 
     def test_equal_those_of_a_plain_pass_that_ends_at_the_layer(self, llm: Any) -> None:
         chats = [CHAT, (SYSTEM, Message("user", "the loss")), (SYSTEM, QUESTION, Message("assistant", "a unit"))]
-        found = llm.hidden_states(chats, [1], [self.OTHER] * 3)
+        found = llm.hidden_states(chats, [1], self.OTHER)
         base = llm._loaded.model.base_model
         lengths = []
         for chat, rows in zip(chats, found, strict=True):
@@ -291,52 +291,38 @@ class TestHiddenStates:
         assert lengths[0] > 5
 
     def test_one_chat_alone_parts_from_the_beginning(self, llm: Any) -> None:
-        [alone] = llm.hidden_states([CHAT], [1], [self.OTHER])
-        among, _ = llm.hidden_states([CHAT, (SYSTEM, Message("user", "the loss"))], [1], [self.OTHER] * 2)
+        [alone] = llm.hidden_states([CHAT], [1], self.OTHER)
+        among, _ = llm.hidden_states([CHAT, (SYSTEM, Message("user", "the loss"))], [1], self.OTHER)
         torch.testing.assert_close(torch.tensor(alone), torch.tensor(among), rtol=1e-4, atol=1e-4)
 
-    def test_each_chat_is_read_from_where_it_parts_from_its_own_beginning(self, llm: Any) -> None:
-        begun = [(SYSTEM, Message("user", f"{word} is random ")) for word in ("dropout", "the gradient of the loss")]
-        chats = [(SYSTEM, Message("user", messages[1].content + "at the inputs")) for messages in begun]
-        whole = llm.hidden_states(chats, [1], [self.OTHER] * 2)
-        found = llm.hidden_states(chats, [1], begun)
-        assert len(found[0]) == len(found[1])  # what they add is the same
-        for rows, every in zip(found, whole, strict=True):
-            assert 0 < len(rows) < len(every)
-            torch.testing.assert_close(torch.tensor(rows), torch.tensor(every[-len(rows) :]), rtol=1e-4, atol=1e-4)
-
     def test_quantised_layers_give_nearly_those_of_the_model_as_published(self, llm: Any) -> None:
-        [plain], [quantised] = (one.hidden_states([CHAT], [2], [self.OTHER]) for one in (llm, tiny_llm(int8=True)))
+        [plain], [quantised] = (one.hidden_states([CHAT], [2], self.OTHER) for one in (llm, tiny_llm(int8=True)))
         cosines = (plain * quantised).mean(axis=1)  # the mean square of each row is 1
         assert cosines.min() > 0.98
         assert quantised.shape == plain.shape
 
     def test_several_layers_stand_side_by_side(self, llm: Any) -> None:
-        [both], [one], [two] = (llm.hidden_states([CHAT], layers, [self.OTHER]) for layers in ([1, 2], [1], [2]))
+        [both], [one], [two] = (llm.hidden_states([CHAT], layers, self.OTHER) for layers in ([1, 2], [1], [2]))
         torch.testing.assert_close(torch.tensor(both), torch.tensor([[*a, *b] for a, b in zip(one, two, strict=True)]))
 
     def test_later_layers_are_back_afterwards(self, llm: Any) -> None:
         before = generate(llm)
-        llm.hidden_states([CHAT], [1], [self.OTHER])
+        llm.hidden_states([CHAT], [1], self.OTHER)
         assert generate(llm) == before
 
     def test_more_than_a_pack_and_nothing_at_all(self, llm: Any) -> None:
         many = [(SYSTEM, Message("user", "what is dropout " * (n % 7 + 1))) for n in range(80)]
         assert sum(len(llm._loaded.tokens.prompt(chat, 10_000).ids) for chat in many) > PACKED_PIECE
-        found = llm.hidden_states(many, [2], [self.OTHER] * len(many))
+        found = llm.hidden_states(many, [2], self.OTHER)
         assert len(found) == len(many)
         torch.testing.assert_close(torch.tensor(found[0]), torch.tensor(found[77]), rtol=1e-4, atol=1e-4)
-        assert llm.hidden_states([], [1], []) == []
-
-    def test_a_chat_that_is_its_own_beginning_keeps_its_last_token(self, llm: Any) -> None:
-        [rows] = llm.hidden_states([CHAT], [1], [CHAT])
-        assert len(rows) == 1
+        assert llm.hidden_states([], [1], self.OTHER) == []
 
     def test_a_model_whose_layers_see_only_part_is_refused(self) -> None:
         llm = tiny_llm()
         llm._loaded = replace(llm._loaded, sharable=False)
         with pytest.raises(ModelError, match="whole text"):
-            llm.hidden_states([CHAT], [1], [self.OTHER])
+            llm.hidden_states([CHAT], [1], self.OTHER)
 
 
 class Wrapped:
