@@ -15,7 +15,7 @@ Kind = Literal["speech", "pause", "filler"]
 BAR = 26  # pixels: how high the bar is
 MARK_STEP = 16  # pixels between two rows of key-point numbers
 MARK_NEAR = 5.0  # per cent; numbers closer than this go into another row (20 pixels on a page 400 wide)
-MARK_ROWS = 3
+MARK_ROWS = 7  # as many points as an entry has can be made in one breath
 TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60)
 MOST_TICKS = 8  # eight times four figures fit on a page 400 pixels wide
 
