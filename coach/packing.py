@@ -65,21 +65,25 @@ class Pack:
 
 
 def pack_chats(
-    chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], shared: int, most: int
+    chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], beginning: Sequence[int], held: int, most: int
 ) -> Iterator[Pack]:
-    """Packs of at most `most` tokens (a longer chat is alone) for chats given without their shared beginning."""
+    """Packs of at most `most` tokens (a longer chat is alone) for chats given without their shared beginning.
+
+    What is not held yet of the beginning comes on top of them, in front of the first pack.
+    """
+    shared = len(beginning)
     extra = sum(len(choice) - 1 for choice in choices)
     group: list[Sequence[int]] = []
     size = 0
     for chat in chats:
         cost = len(chat) + extra
         if group and size + cost > most:
-            yield _pack(group, choices, shared)
-            group, size = [], 0
+            yield _pack(group, choices, shared).with_beginning(beginning, held)
+            group, size, held = [], 0, shared
         group.append(chat)
         size += cost
     if group:
-        yield _pack(group, choices, shared)
+        yield _pack(group, choices, shared).with_beginning(beginning, held)
 
 
 def _pack(chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], shared: int) -> Pack:

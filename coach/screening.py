@@ -121,7 +121,7 @@ def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened
         (len(words) < MIN_WORDS and not to_the_point)
         or (len(words) >= MIN_LIST_WORDS and _function_share(words) < MIN_FUNCTION_WORDS)
         or (bool(own) and len(added) < MAX_ECHO * len(own) and not to_the_point)
-        or _denies(answer, pieces, len(words))
+        or _denies(pieces, len(words))
         or (bool(_DONT_KNOW.search(answer)) and len(added) < SHORT_ANSWER_TERMS)
     )
     return Screened(() if states_nothing else pieces)
@@ -138,14 +138,13 @@ def _commands(answer: str) -> bool:
     return False
 
 
-def _denies(answer: str, pieces: Sequence[str], words: int) -> bool:
-    """Whether an answer of so many words says what is not the case and little else."""
-    negations = len(_NEGATION.findall(answer))
-    negated = sum(bool(_NEGATION.search(piece)) for piece in pieces)
+def _denies(pieces: Sequence[str], words: int) -> bool:
+    """Whether an answer's pieces, so many words together, say what is not the case and little else."""
+    negations = [len(_NEGATION.findall(piece)) for piece in pieces]
     return (
-        negations >= MIN_NEGATIONS
-        and negated >= MIN_NEGATED * len(pieces)
-        and words < MAX_WORDS_TO_NEGATION * negations
+        sum(negations) >= MIN_NEGATIONS
+        and sum(n > 0 for n in negations) >= MIN_NEGATED * len(pieces)
+        and words < MAX_WORDS_TO_NEGATION * sum(negations)
     )
 
 

@@ -296,13 +296,11 @@ class TransformersLLM:
             piece = range(begin, begin + PROMPT_PIECE)
             self._states(cache, first[begin : piece.stop], piece, _causal(begin, PROMPT_PIECE), layers)
         found: list[States] = []
-        for only in pack_chats([chat[shared:] for chat in chats], [(0,)], shared, PACKED_PIECE):
-            pack = only.with_beginning(first[:shared], held)
+        for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], first[:shared], held, PACKED_PIECE):
             states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
             cache.cut_to(shared)
-            starts = (shared - held, *(at + 1 for at in pack.at))
+            starts = (shared - pack.shared, *(at + 1 for at in pack.at))
             found += [states[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
-            held = shared
         return found
 
     def _states(
@@ -339,16 +337,12 @@ class TransformersLLM:
         cache, held = self._begin(first[: shared + 1], shared + PACKED_PIECE)
         try:
             apart = _whole_pieces(held, shared)
-            if held < apart:
-                self._extend(cache, first[:apart], held, stop)
-            held = apart
+            self._extend(cache, first[:apart], held, stop)
             results: list[tuple[float, ...]] = []
-            for only in pack_chats([chat[shared:] for chat in chats], options, shared, PACKED_PIECE):
-                pack = only.with_beginning(first[:shared], held)
+            for pack in pack_chats([chat[shared:] for chat in chats], options, first[:shared], apart, PACKED_PIECE):
                 logits = self._forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop)
                 cache.cut_to(shared)
                 results += pack.scores(logits)
-                held = shared
             return results
         finally:
             cache.cut_to(shared)

@@ -71,9 +71,12 @@ def test_each_sentence_comes_with_its_sound(voice: Voice) -> None:
 
 
 def test_a_slower_pace_takes_longer(voice: Voice) -> None:
-    # Piper speaks a text a little differently each time: 40 pairs of these were 1.22 to 1.30 times as long.
-    text = "Dropout zeroes units at random during training. At test time every unit takes part, and nothing is zeroed."
-    assert len(voice.wave(text, pace=1.4)) > 1.1 * len(voice.wave(text, pace=1.0))
+    # Piper speaks a text a little differently each time, and the longer it is the less that tells.
+    text = (
+        "Dropout zeroes units at random during training, so that no unit can rely on the others being there, and at "
+        "test time every unit takes part, because the outputs were scaled while the network was being trained."
+    )
+    assert len(voice.wave(text, pace=1.4)) > 1.2 * len(voice.wave(text, pace=1.0))
 
 
 @pytest.mark.parametrize(("text", "says"), [("", "no text"), (" ** ", "no text"), ("word " * 1001, "5005 characters")])
