@@ -199,7 +199,7 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
     probabilities: list[tuple[float, int]] = []
     taken: list[float] = []
     praised = flagged = errors = alarms = clean = hostile_above = hostile = unfounded = feedbacks = 0
-    missing = missing_found = failed = 0
+    missing = missing_found = failed = pointed = pointed_right = 0
     answers, references = [r["answer"] for r in chosen], [coach.entry(r["entry"]).answer for r in chosen]
     encoder = coach.index.encoder
     cosine = (encoder.encode(answers) * encoder.encode(references)).sum(axis=1)
@@ -242,6 +242,10 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
             counts[label, verdict.status] += 1
             if label != "partial":
                 probabilities.append((verdict.probability, int(label == "covered")))
+            said = r["evidence"].get(verdict.key_point.id) if label != "missed" else None
+            if said is not None and verdict.evidence:
+                pointed += 1
+                pointed_right += any(verdict.evidence in s or s in verdict.evidence for s in said)
             if r["kind"] == "good" and label == "missed":
                 missing += 1
                 missing_found += verdict.status in ("missed", "partial")
@@ -268,6 +272,7 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
         },
         "named_missing_reported_missed_or_partial": [missing_found, missing],
         "made_reported_covered_or_partial": [made, covered],
+        "evidence_is_what_makes_the_point": [pointed_right, pointed],
         "errors_flagged": [flagged, errors],
         "false_alarms": [alarms, clean],
         "hostile_above_2": [hostile_above, hostile],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
 from coach.encoder import words_of
 from coach.errors import GradingError
+from coach.evidence import fit, share_said
 from coach.grading import Flag, Scorecard, Status, Verdict, logistic
 from coach.grounding import yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
@@ -49,7 +50,7 @@ SAID_IN_FULL = 0.6
 KINDNESS = 1 / 2
 MIN_YES = 0.05  # a model that denies the reference itself is not asked for more than that
 MAX_NULL = 0.5  # what null answers may reach at most: a reference that says nothing of its own grades nobody to zero
-MIN_EVIDENCE = 0.42  # cosine that a span needs to be shown as evidence
+MIN_EVIDENCE = 0.42  # greatest cosine of a stretch from which a sentence is shown as evidence
 
 _GENERIC = (
     "It is a very important topic that many people use in practice. It really depends on the data and on the model, "
@@ -194,7 +195,7 @@ class Judge:
         """For each point: odds and note between null and model answers, greatest cosine, share of its words said."""
         placed = self.calibrate(task).placed(self._signs(task, screened.text))
         said = set(terms(screened.text))
-        return [(*placed[n], float(near[:, n].max()), _share(point, said)) for n, point in enumerate(task.points)]
+        return [(*placed[n], float(near[:, n].max()), share_said(point, said)) for n, point in enumerate(task.points)]
 
     def _nearness(self, found: Stretches, task: Task) -> Vectors:
         """Cosines of stretches of an answer with the key points, shape (stretches, points)."""
@@ -203,6 +204,7 @@ class Judge:
 
     def _verdicts(self, task: Task, screened: Screened, found: Stretches) -> tuple[Verdict, ...]:
         near = self._nearness(found, task)
+        fitting = fit(near[: len(screened.sentences)], screened.sentences, task.points)
         verdicts = []
         if task.curated:
             likely = [logistic(POINT_BIAS, POINT_WEIGHTS, row) for row in self._features(task, screened, near)]
@@ -211,7 +213,8 @@ class Judge:
         for n, (point, probability) in enumerate(zip(task.points, likely, strict=True)):
             status = _status(probability)
             least = MIN_EVIDENCE if task.curated else 0.0  # what agrees word by word need not be near as a whole
-            evidence = _evidence(screened, near[:, n], least) if status != "missed" else ""
+            shown = status != "missed" and float(near[:, n].max()) >= least
+            evidence = screened.sentences[int(fitting[:, n].argmax())] if shown else ""
             if status in ("covered", "partial") and not evidence:
                 status = "unsure"
             verdicts.append(Verdict(point, status, round(probability, 3), evidence))
@@ -290,15 +293,3 @@ def _as_far_as_true(verdict: Verdict, false: float) -> Verdict:
     return replace(
         verdict, probability=probability, status=status, evidence=verdict.evidence if status != "missed" else ""
     )
-
-
-def _share(point: KeyPoint, said: set[str]) -> float:
-    """The share of a point's words that were said."""
-    own = set(terms(point.text))
-    return len(own & said) / max(1, len(own))
-
-
-def _evidence(screened: Screened, nearness: Vectors, least: float) -> str:
-    """The sentence of the answer nearest to a point, word for word; empty when none is near."""
-    best = int(nearness[: len(screened.sentences)].argmax())
-    return screened.sentences[best] if float(nearness.max()) >= least else ""

@@ -18,7 +18,7 @@ COACH = ROOT / "coach"
 ORDER = """
 errors config sentences plain_text numerals care greeting batch options
 
-knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked
+knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked evidence
 
 llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
 loading

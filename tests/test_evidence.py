@@ -1,0 +1,41 @@
+"""Which sentence is shown as evidence for which point; how often it is the right one, `benchmarks/grading.py` says."""
+
+from __future__ import annotations
+
+import pytest
+
+from coach.evidence import fit, share_said
+from coach.knowledge import KeyPoint
+from coach.retrieval import Index, SentenceEncoder
+
+SAID = (
+    "Dropout sets each activation to zero with probability p during training.",
+    "At test time it is switched off, and every unit takes part.",
+    "The survivors are divided by 1-p while you train, so the expected value stays the same.",
+    "I've used it in a few projects and I quite like it.",
+)
+
+
+@pytest.mark.parametrize(
+    ("point", "place"), [("random-zeroing", 0), ("off-at-inference", 1), ("rescaling", 2)], ids=lambda value: str(value)
+)
+def test_a_point_is_made_by_its_own_sentence_not_by_the_one_that_names_the_topic(
+    encoder: SentenceEncoder, index: Index, point: str, place: int
+) -> None:
+    points = index.entry("dropout").key_points
+    nearness = encoder.encode(SAID) @ encoder.encode([p.text for p in points]).T
+    found = fit(nearness, SAID, points)
+    assert found.shape == (len(SAID), len(points))
+    assert int(found[:, [p.id for p in points].index(point)].argmax()) == place
+
+
+def test_a_single_point_is_compared_as_it_is(encoder: SentenceEncoder) -> None:
+    point = KeyPoint("survivors", "The activations that survive are divided by 1 - p.", 1)
+    nearness = encoder.encode(SAID) @ encoder.encode([point.text]).T
+    assert int(fit(nearness, SAID, [point])[:, 0].argmax()) == 2
+
+
+def test_the_share_is_of_the_terms_of_the_point() -> None:
+    point = KeyPoint("off", "At inference dropout is switched off.", 1)
+    assert share_said(point, {"dropout", "off", "unit"}) == pytest.approx(1 / 2)
+    assert share_said(point, set()) == 0
