@@ -15,7 +15,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 BUILT_IN = Path(__file__).with_name("calibrations.json")  # written by `python benchmarks/calibrate.py`
-CALIBRATION_FORMAT = 4  # part of the cache key: raise it when prompts or null answers change
+CALIBRATION_FORMAT = 5  # part of the cache key: raise it when prompts or null answers change
 
 # Spans between null and model answers below these are noise, so that a weak model's signs are not blown up.
 MIN_ODDS_SPAN = 1.0  # nats
@@ -27,7 +27,7 @@ FARTHEST = 1.5  # spans beyond null or model answer at which a sign is cut off
 class Signs:
     """What a language model makes of an answer, for each key point.
 
-    `odds` are the log-odds of "yes, it is stated"; `notes` the log-probability of the point as a note of what was said.
+    `odds` are the log-odds of "yes, it is stated"; `notes` the log-probability of naming the point in the first place.
     """
 
     odds: tuple[float, ...]

@@ -18,7 +18,7 @@ SHARE_WEIGHT = 0.5
 COMMON_WEIGHT = 0.8
 
 
-def share_said(point: KeyPoint, said: set[str]) -> float:
+def _share(point: KeyPoint, said: set[str]) -> float:
     """The share (0 to 1) of a point's terms that are among those said."""
     own = set(terms(point.text))
     return len(own & said) / max(1, len(own))
@@ -31,6 +31,7 @@ def fit(nearness: Vectors, sentences: Sequence[str], points: Sequence[KeyPoint])
     """
     import numpy as np
 
-    shares = [[share_said(point, said) for point in points] for said in (set(terms(one)) for one in sentences)]
-    found = nearness + SHARE_WEIGHT * np.array(shares, dtype=np.float32)
-    return found - COMMON_WEIGHT * found.mean(axis=1, keepdims=True)
+    shares = [[_share(point, said) for point in points] for said in (set(terms(one)) for one in sentences)]
+    together: Vectors = nearness + SHARE_WEIGHT * np.array(shares, dtype=np.float32)
+    fitting: Vectors = together - COMMON_WEIGHT * together.mean(axis=1, keepdims=True)
+    return fitting

@@ -91,10 +91,11 @@ class Grounding:
 def yes_over_no(logprobs: Sequence[float]) -> float:
     """Log-odds of yes over no from the log-probabilities of `YES_NO`, capitals counted too."""
     yes, no, capital_yes, capital_no = logprobs
-    return _log_sum(yes, capital_yes) - _log_sum(no, capital_no)
+    return log_sum(yes, capital_yes) - log_sum(no, capital_no)
 
 
-def _log_sum(a: float, b: float) -> float:
+def log_sum(a: float, b: float) -> float:
+    """The logarithm of the sum of two numbers given by their logarithms."""
     high = max(a, b)
     return high + math.log(math.exp(a - high) + math.exp(b - high)) if high > -math.inf else -math.inf
 

@@ -1,10 +1,10 @@
 """The calibrated judge: which key points an answer makes, and which false statements.
 
-Four signs are combined for an entry's key points: the language model's yes or no for each point, and how likely it
-finds the point as a note of what was said, both set between what null answers and the entry's own answers get; the
-cosine of the nearest stretch of the answer; and the share of the point's words that occur. The combination is a
-logistic regression fitted on development data; what it is fed is calibrated per entry and model, so that it carries
-over to other models. A bare reference is taken as a whole (`Judge._agreement`).
+Three signs are combined for an entry's key points: the language model's yes or no to each point, and how likely it
+finds it that the point is named at all, both set between what null answers and the entry's own answers get; and how
+well the best sentence fits the point (`coach.evidence`). The combination is a logistic regression fitted on development
+data; what it is fed is calibrated per entry and model, so that it carries over to other models. A bare reference is
+taken as a whole (`Judge._agreement`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
 from coach.encoder import words_of
 from coach.errors import GradingError
-from coach.evidence import fit, share_said
+from coach.evidence import fit
 from coach.grading import Flag, Scorecard, Status, Verdict, logistic
-from coach.grounding import yes_over_no
+from coach.grounding import log_sum, yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
 from coach.llm import LLM
 from coach.misstatements import Likeness, Readers, misstatements
 from coach.passages import STATED, passages_of
-from coach.prompts import YES_NO, clipped, note_prompt, point_prompt, reference_prompt
+from coach.prompts import YES_NO, clipped, points_prompt, reference_prompt, stated
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
 from coach.stretches import Stretches
@@ -34,9 +34,9 @@ from coach.words import Words, recall
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# Logistic regressions fitted on the development half of `benchmarks/grading.py`: `--fit`, 462 verdicts on answers to
-# seven entries.
-POINT_BIAS, POINT_WEIGHTS = -4.61, (4.32, 6.67, 3.59, 2.27)
+# Logistic regression fitted on the development half of `benchmarks/grading.py`: `--fit`, 1,007 verdicts on answers to
+# fifteen entries.
+POINT_BIAS, POINT_WEIGHTS = -4.3, (4.89, 3.02, 5.62)
 COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
@@ -62,8 +62,9 @@ _GENERIC = (
 class Task:
     """What an answer is graded against; `models` are answers that make every point, `foil` one that makes none.
 
-    `true` are statements that a misconception is told apart from. `curated`: somebody wrote the points as such; else
-    they are sentences of a reference answer, and an answer need not make each of them in full.
+    `true` are statements that a misconception is told apart from; `others` are points that are not graded, from which
+    the evidence for those graded is told apart. `curated`: somebody wrote the points as such; else they are sentences
+    of a reference answer, and an answer need not make each of them in full.
     """
 
     question: str
@@ -72,6 +73,7 @@ class Task:
     models: tuple[str, ...]
     foil: str
     true: tuple[str, ...] = ()
+    others: tuple[KeyPoint, ...] = ()
     curated: bool = True
 
     @classmethod
@@ -79,7 +81,8 @@ class Task:
         """The task of an entry's own question, or of one of its key points."""
         points = tuple(p for p in entry.key_points if not only_point or p.id == only_point)
         models = tuple(text for text in (entry.answer, entry.spoken) if text)
-        return cls(entry.question, points, entry.misconceptions, models, foil, _true(entry))
+        others = tuple(p for p in entry.key_points if p not in points)
+        return cls(entry.question, points, entry.misconceptions, models, foil, _true(entry), others)
 
     @classmethod
     def of_reference(cls, question: str, reference: str, foil: str) -> Task:
@@ -94,7 +97,7 @@ class Task:
                 points = tuple(KeyPoint(f"expected-{n}", text, 2) for n, text in enumerate(follow_up.expects, 1))
                 asked = f"{entry.question} Follow-up: {question}"
                 expected = " ".join(follow_up.expects)
-                return cls(asked, points, entry.misconceptions, (expected,), foil, _true(entry))
+                return cls(asked, points, entry.misconceptions, (expected,), foil, _true(entry), entry.key_points)
         raise GradingError(f"{question!r} is not a follow-up of {entry.id!r}; take one that the coach asked.")
 
 
@@ -189,25 +192,26 @@ class Judge:
         screened = _screened(task, answer)
         if not screened.sentences:
             return []
-        return self._features(task, screened, self._nearness(Stretches.of(screened.sentences, self._encoder), task))
+        near = self._nearness(Stretches.of(screened.sentences, self._encoder), task)
+        return self._features(task, screened, _fitting(task, screened, near))
 
-    def _features(self, task: Task, screened: Screened, near: Vectors) -> list[tuple[float, ...]]:
-        """For each point: odds and note between null and model answers, greatest cosine, share of its words said."""
+    def _features(self, task: Task, screened: Screened, fitting: Vectors) -> list[tuple[float, ...]]:
+        """For each point: odds and naming between null and model answers, and how well the best sentence fits it."""
         placed = self.calibrate(task).placed(self._signs(task, screened.text))
-        said = set(terms(screened.text))
-        return [(*placed[n], float(near[:, n].max()), share_said(point, said)) for n, point in enumerate(task.points)]
+        return [(*placed[n], float(fitting[:, n].max())) for n in range(len(task.points))]
 
     def _nearness(self, found: Stretches, task: Task) -> Vectors:
-        """Cosines of stretches of an answer with the key points, shape (stretches, points)."""
-        near: Vectors = found.vectors @ self._encoder.encode([p.text for p in task.points]).T
+        """Cosines of stretches of an answer with the key points and the other ones, shape (stretches, points)."""
+        points = (*task.points, *task.others)
+        near: Vectors = found.vectors @ self._encoder.encode([p.text for p in points]).T
         return near
 
     def _verdicts(self, task: Task, screened: Screened, found: Stretches) -> tuple[Verdict, ...]:
         near = self._nearness(found, task)
-        fitting = fit(near[: len(screened.sentences)], screened.sentences, task.points)
+        fitting = _fitting(task, screened, near)
         verdicts = []
         if task.curated:
-            likely = [logistic(POINT_BIAS, POINT_WEIGHTS, row) for row in self._features(task, screened, near)]
+            likely = [logistic(POINT_BIAS, POINT_WEIGHTS, row) for row in self._features(task, screened, fitting)]
         else:
             likely = self._agreement(task, screened)
         for n, (point, probability) in enumerate(zip(task.points, likely, strict=True)):
@@ -262,16 +266,22 @@ class Judge:
         return [logistic(0.0, (1.0,), (yes_over_no(row),)) for row in self._llm.choice_logprobs(chats, YES_NO)]
 
     def _signs(self, task: Task, answer: str) -> Signs:
-        chats = [point_prompt(task.question, answer, point.text) for point in task.points]
-        odds = [yes_over_no(row) for row in self._llm.choice_logprobs(chats, YES_NO)]
-        [notes] = self._llm.choice_logprobs([note_prompt(task.question, answer)], [p.text for p in task.points])
-        return Signs(tuple(odds), tuple(notes))
+        replies = [reply for point in task.points for reply in stated(point.text)]
+        [row] = self._llm.choice_logprobs([points_prompt(task.question, answer)], replies)
+        yes, no = row[::2], row[1::2]
+        odds = tuple(y - n for y, n in zip(yes, no, strict=True))
+        return Signs(odds, tuple(log_sum(y, n) for y, n in zip(yes, no, strict=True)))
 
 
 def calibration_key(model: str, task: Task, contests: Sequence[Contest] = ()) -> str:
     """Under what a task's calibration is kept: it changes with all that is asked, and of whom."""
     texts = (task.question, [p.text for p in task.points], task.models, task.foil)
     return CalibrationStore.key(model, *texts, [asdict(contest) for contest in contests])
+
+
+def _fitting(task: Task, screened: Screened, near: Vectors) -> Vectors:
+    """How well each sentence fits each point and each other one, shape (sentences, points)."""
+    return fit(near[: len(screened.sentences)], screened.sentences, (*task.points, *task.others))
 
 
 def _status(probability: float) -> Status:

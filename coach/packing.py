@@ -1,11 +1,11 @@
 """Many chats that share a beginning, packed into one row so that none is padded.
 
-Each chat sees the shared beginning and itself. A choice of several tokens hangs as a branch on its chat.
+Each chat sees the shared beginning and itself. A choice of several tokens hangs as a branch on its chat; choices that
+differ in nothing but their last token share one.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def pack_chats(
     What is not held yet of the beginning comes on top of them, in front of the first pack.
     """
     shared = len(beginning)
-    extra = sum(len(choice) - 1 for choice in choices)
+    extra = sum(map(len, {tuple(choice[:-1]) for choice in choices}))
     group: list[Sequence[int]] = []
     size = 0
     for chat in chats:
@@ -101,15 +101,16 @@ def _pack(chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], shar
         at.append(len(ids) - 1)
         answer = len(at) - 1
         chat_reads = []
-        for branch, choice in enumerate(choices):
-            steps = [(answer, choice[0])]
-            for offset, (token, following) in enumerate(itertools.pairwise(choice)):
-                ids.append(token)
-                positions.append(shared + len(chat) + offset)
-                owners.append(number)
-                branches.append(branch)
-                at.append(len(ids) - 1)
-                steps.append((len(at) - 1, following))
-            chat_reads.append(tuple(steps))
+        branch_at: dict[tuple[int, ...], list[int]] = {}  # where the logits before and after each token of a branch are
+        for choice in choices:
+            branch = tuple(choice[:-1])
+            if branch not in branch_at:
+                ids += branch
+                positions += range(shared + len(chat), shared + len(chat) + len(branch))
+                owners += [number] * len(branch)
+                branches += [len(branch_at)] * len(branch)
+                branch_at[branch] = [answer, *range(len(at), len(at) + len(branch))]
+                at += range(len(ids) - len(branch), len(ids))
+            chat_reads.append(tuple(zip(branch_at[branch], choice, strict=True)))
         reads.append(tuple(chat_reads))
     return Pack(shared, tuple(ids), tuple(positions), tuple(owners), tuple(branches), tuple(at), tuple(reads))

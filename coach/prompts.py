@@ -97,17 +97,18 @@ def _about_answer(question: str, answer: str, asked: str) -> tuple[Message, ...]
     )
 
 
-def point_prompt(question: str, answer: str, point: str) -> tuple[Message, ...]:
-    """Ask whether an answer states a key point; to be answered yes or no."""
-    if not point.strip():
-        raise ValueError("A judgement needs a point.")
-    asked = f"Point: {point}\nIs this point stated in the candidate's answer? Answer yes or no."
+def points_prompt(question: str, answer: str) -> tuple[Message, ...]:
+    """Ask whether an answer states key points; the reply names a point and says yes or no (`stated`)."""
+    asked = "Is this point stated in the candidate's answer? Write down the point, then yes or no."
     return _about_answer(question, answer, asked)
 
 
-def note_prompt(question: str, answer: str) -> tuple[Message, ...]:
-    """Ask for a note of what an answer states; how likely a key point is as the reply tells whether it was made."""
-    return _about_answer(question, answer, "Write down one point that the candidate made, in one plain sentence.")
+def stated(point: str) -> tuple[str, str]:
+    """The replies to `points_prompt` that say yes and no to a point; they differ in their last word alone."""
+    if not point.strip():
+        raise ValueError("A judgement needs a point.")
+    begun = f"Point: {point.strip()}\nStated:"
+    return f"{begun} yes", f"{begun} no"
 
 
 def reference_prompt(question: str, reference: str, answer: str) -> tuple[Message, ...]:

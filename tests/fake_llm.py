@@ -96,9 +96,16 @@ class FakeLLM:
         self, messages_list: Sequence[Sequence[Message]], choices: Sequence[str]
     ) -> list[tuple[float, ...]]:
         self.judged.extend(tuple(messages) for messages in messages_list)
-        if not any(choice.strip().lower() in ("yes", "no") for choice in choices):
-            return [tuple(_likely(text_of(messages), choice) for choice in choices) for messages in messages_list]
-        return [_shared_out(self._judge(messages), choices) for messages in messages_list]
+        if all(choice.strip().lower() in ("yes", "no") for choice in choices):
+            return [_shared_out(self._judge(messages), choices) for messages in messages_list]
+        return [tuple(self._named(messages, choice) for choice in choices) for messages in messages_list]
+
+    def _named(self, messages: Sequence[Message], reply: str) -> float:
+        """Log-probability of a reply that names something and says yes or no to it."""
+        named, _, answer = reply.rpartition(" ")
+        *before, asked = messages
+        odds = self._judge((*before, Message(asked.role, f"{asked.content}\n{named}")))
+        return _likely(text_of(messages), named) + _shared_out(odds, (answer, "no" if answer == "yes" else "yes"))[0]
 
 
 def _likely(prompt: str, text: str) -> float:

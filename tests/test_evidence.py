@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from coach.evidence import fit, share_said
+from coach.evidence import fit
 from coach.knowledge import KeyPoint
 from coach.retrieval import Index, SentenceEncoder
 
@@ -35,7 +36,7 @@ def test_a_single_point_is_compared_as_it_is(encoder: SentenceEncoder) -> None:
     assert int(fit(nearness, SAID, [point])[:, 0].argmax()) == 2
 
 
-def test_the_share_is_of_the_terms_of_the_point() -> None:
-    point = KeyPoint("off", "At inference dropout is switched off.", 1)
-    assert share_said(point, {"dropout", "off", "unit"}) == pytest.approx(1 / 2)
-    assert share_said(point, set()) == 0
+def test_shared_terms_count_where_cosines_tell_nothing(index: Index) -> None:
+    points = index.entry("dropout").key_points
+    found = fit(np.zeros((len(SAID), len(points)), dtype=np.float32), SAID, points)
+    assert int(found[:, [p.id for p in points].index("random-zeroing")].argmax()) == 0

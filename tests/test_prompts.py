@@ -11,10 +11,11 @@ from coach.prompts import (
     MAX_USER_CHARACTERS,
     addition_prompt,
     clipped,
-    point_prompt,
+    points_prompt,
     quoted,
     reference_prompt,
     same_prompt,
+    stated,
     support_prompt,
     truth_prompt,
 )
@@ -81,7 +82,7 @@ def test_prompts_share_all_up_to_the_turn() -> None:
     "messages",
     [
         addition_prompt(NOTES, [], HOSTILE, ["It is off."]),
-        point_prompt("What is dropout?", HOSTILE, "It is off."),
+        points_prompt("What is dropout?", HOSTILE),
         same_prompt(HOSTILE, "It is on."),
     ],
     ids=["addition", "point", "same"],
@@ -119,7 +120,14 @@ def test_a_check_carries_notes_and_statement() -> None:
 
 def test_a_judgement_of_nothing_fails_loudly() -> None:
     with pytest.raises(ValueError, match="judgement"):
-        point_prompt("What is dropout?", "It drops units.", " ")
+        stated(" ")
+
+
+def test_yes_and_no_to_a_point_differ_in_their_last_word() -> None:
+    yes, no = stated("It is off.\n")
+    assert yes.split()[:-1] == no.split()[:-1]
+    assert (yes.split()[-1], no.split()[-1]) == ("yes", "no")
+    assert "It is off." in yes
 
 
 @pytest.mark.parametrize(("sentence", "statement"), [("", "It is on."), ("It drops units.", " ")])

@@ -220,7 +220,7 @@ class TestChoices:
     @pytest.mark.parametrize("sharable", [True, False])
     def test_equals_the_plain_computation_one_by_one(self, sharable: bool) -> None:
         llm = tiny_llm(sharable=sharable)
-        choices = ("yes", " no", "backpropagation of the loss", "yesterday")
+        choices = ("yes", " no", "backpropagation of the loss", "yesterday", "random: yes", "random: no", "yes")
         got = llm.choice_logprobs(self.CHATS, choices)
         for chat, scores in zip(self.CHATS, got, strict=True):
             assert scores == pytest.approx([naive_choice(llm, chat, c) for c in choices], abs=1e-4)
