@@ -3,12 +3,13 @@
 `python benchmarks/train_attention.py --keep FOLDER` trains them on the states that `train_probe.py` reads, of the
 sentences of the third round and later ones and of some earlier answers; twelve minutes on two cores after as much
 reading as is not yet in the folder. They stand beside the networks that `train_probe.py` wrote, and take the states as
-these do: run it after that.
+these do: run it after that. At the end it says how well all of them do on answers that nothing was trained on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from train_probe import (
 )
 
 from coach.attention import HEADS, Attention, of_encoder_layer, save
-from coach.probe import attention_file, weights_file
+from coach.probe import Probe, attention_file, weights_file
 from coach.tokenwise import Tokenwise
 
 # Tried on the development half of `errors.jsonl` and on answers like those: two blocks, no part that judges tokens
@@ -164,7 +165,17 @@ def main() -> int:
     states, false, _ = read(coach, llm, records, like.layers, args.keep)
     networks = tuple(train_one(states, false, like, seed) for seed in range(SEEDS))
     save(networks, attention_file(name))
+    states, false, _ = read(coach, llm, marked(left_out=True), like.layers, args.keep)
+    print(json.dumps(check(Probe(llm, like, networks), states, false)))
     return 0
+
+
+def check(probe: Probe, states: States, false: Sequence[bool]) -> dict[str, float]:
+    """How well a probe tells the sentences apart that it was not trained on."""
+    from sklearn.metrics import roc_auc_score
+
+    odds = [probe.odds_of(each.astype(np.float32)) for each in states]
+    return {"sentences": len(odds), "false": sum(false), "auc": round(float(roc_auc_score(false, odds)), 4)}
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from train_probe import marked
 
 from coach.coach import Coach
 from coach.config import settings_from
@@ -27,7 +27,6 @@ from coach.judge import Task
 from coach.misstatements import Likeness
 from coach.stretches import Stretches
 
-DATA = Path(__file__).parent / "data" / "sentences.jsonl"
 # Chosen on the development half of `errors.jsonl`: with a rate of 2e-4 nothing is learned, after one round over the
 # data instead of two AUC is 0.958 instead of 0.971. More than two were not tried.
 EPOCHS = 2
@@ -54,9 +53,9 @@ class Example:
         return sum(map(len, self.pair))
 
 
-def marked(coach: Coach) -> list[dict[str, Any]]:
+def with_misconceptions(coach: Coach) -> list[dict[str, Any]]:
     """All sentences that are marked, and all misconceptions and corrections as if candidates had said them."""
-    records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+    records = marked()
     for entry in coach.entries:
         said = [(m.claim, True) for m in entry.misconceptions] + [(m.correction, False) for m in entry.misconceptions]
         records.append({"entry": entry.id, "sentences": said})
@@ -176,7 +175,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     coach = Coach.load(settings_from(None, model="none"))
-    records = marked(coach)
+    records = with_misconceptions(coach)
     chosen = examples(coach, with_earlier(records, args.further) if args.further else records)
     print(f"{len(chosen)} sentences", file=sys.stderr, flush=True)
     if args.check:

@@ -99,9 +99,10 @@ def opened(model: str | None) -> tuple[Coach, HiddenStates, str]:
     return coach, coach.llm, coach.llm.name
 
 
-def marked() -> list[dict[str, Any]]:
-    """All records of sentences that are marked true or false."""
-    return [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+def marked(left_out: bool = False) -> list[dict[str, Any]]:
+    """The records of sentences that are marked true or false: those to train on, or those left out of it."""
+    records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
+    return [r for r in records if r.get("left_out", False) == left_out]
 
 
 def with_replay(records: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
