@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 # odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond the truth alone.
 # With both odds there were more alarms in the held-back half than with the probe's alone; with a sentence's length and
 # the number of sentences fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -5.83, (1.42, 2.85, 2.84, 2.24, 1.79, -0.7)
+PROBED_BIAS, PROBED_WEIGHTS = -5.92, (1.39, 2.79, 3.1, 2.26, 1.4, -0.67)
 READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
 # most as much as here, so that an answer full of errors excuses none of them; one true sentence is always among them.
-# On the same answers this flags 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
+# On the same answers this flagged 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
 MOST_OF_OTHERS, OF_A_TRUE_ONE = -2.0, -4.8
 # What is taken off the log-odds of talk without punctuation, which a probe stumbles at wherever it was cut. Of 42 such
 # development answers 5 of 18 without an error were flagged, and 9 of 24 with one; with this 0 and 6.
@@ -48,10 +48,10 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
-# alone. On the development half of `benchmarks/errors.py`, entries left out in turn, the first flags 141 of 182 errors
+# alone. On the development half of `benchmarks/errors.py`, entries left out in turn, the first flags 149 of 182 errors
 # and 8 of 166 answers without one, the most that may be; of 198 answers the second 39 of 92 and 3 of 106, the third 30
 # and (of 75 answers) 2.
-FLAGGED = 0.64
+FLAGGED = 0.62
 FLAGGED_READ = 0.7
 FLAGGED_ASKED = 0.35
 CONFIRMED = 0.5  # the same as the third where something read the sentence
@@ -99,7 +99,9 @@ class Signs:
 
     `odds` are the log-odds of what reads it, the probe if `by_probe`, and `others` those of the answer's other
     sentences (`of_others`). `lead` is how much more the model takes it for the claim than for its correction (0 if it
-    was not asked); the rest are those of a `Candidate`. `unmarked`: it is talk without punctuation.
+    was not asked), `plain_lead` the same of one that was asked about for its likeness alone: that it says a claim in so
+    many words counts, that it does not tells nothing. The rest are those of a `Candidate`. `unmarked`: it is talk
+    without punctuation.
     """
 
     odds: float
@@ -110,6 +112,7 @@ class Signs:
     others: float
     by_probe: bool
     unmarked: bool = False
+    plain_lead: float = 0.0
 
     @property
     def row(self) -> tuple[float, ...]:
@@ -260,9 +263,10 @@ def _judged(one: Candidate, signs: Signs, likeness: Likeness) -> Misstatement:
     A misconception that is less near than something true, and that the model does not take it for, is not what it says.
     """
     probability = signs.probability
-    asked = _asked(one, signs.lead) if signs.lead else 0.0
+    lead = signs.lead or signs.plain_lead
+    asked = _asked(one, lead) if lead else 0.0
     flagged = signs.flagged or asked >= CONFIRMED
-    says = one.misconception if one.beyond_truth >= 0 or signs.lead > 0 else likeness.denied(one.sentence)
+    says = one.misconception if one.beyond_truth >= 0 or lead > 0 else likeness.denied(one.sentence)
     return Misstatement(one.sentence, says, max(probability, asked), flagged)
 
 
@@ -288,11 +292,12 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
     ]
     listed = [n for n, one in enumerate(near) if one.listed]
     likely = [n for n in listed if signs[n].probability >= ASKED_FROM]
-    asked = sorted(likely, key=lambda n: -signs[n].probability)[:MAX_CONFIRMED]
-    plain = [n for n in listed if n not in asked and near[n].beyond_truth >= PLAIN]
-    asked += sorted(plain, key=lambda n: -near[n].nearness - near[n].beyond_truth)[:MAX_CONFIRMED]
+    likely = sorted(likely, key=lambda n: -signs[n].probability)[:MAX_CONFIRMED]
+    plain = [n for n in listed if n not in likely and near[n].beyond_truth >= PLAIN]
+    plain = sorted(plain, key=lambda n: -near[n].nearness - near[n].beyond_truth)[:MAX_CONFIRMED]
+    asked = likely + plain
     for n, lead in zip(asked, leads([near[n] for n in asked], llm), strict=True):
-        signs[n] = replace(signs[n], lead=lead)
+        signs[n] = replace(signs[n], lead=lead) if n in likely else replace(signs[n], plain_lead=lead)
     return list(zip(near, signs, strict=True))
 
 
