@@ -37,8 +37,6 @@ READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
 # most as much as here, so that an answer full of errors excuses none of them; one true sentence is always among them.
-# Of 348 answers the mean of all is above 0 in one, which has an error; of an answer turned round, which got 5 points of
-# 10 before this was looked at, it is 0.5.
 # On the same answers this flagged 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
 MOST_OF_OTHERS, OF_A_TRUE_ONE = -2.0, -4.8
 # What is taken off the log-odds of talk without punctuation, which a probe stumbles at wherever it was cut. Of 42 such
@@ -304,12 +302,7 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
 
 
 def of_others(odds: Sequence[float]) -> list[float]:
-    """For each sentence the mean log-odds of the others, as far as they tell how the candidate speaks.
-
-    An answer that reads false as a whole tells nothing of that: it is false.
-    """
-    if sum(odds) > 0:
-        return [OF_A_TRUE_ONE] * len(odds)
+    """For each sentence the mean log-odds of the others, as far as they tell how the candidate speaks."""
     bounded = [min(odd, MOST_OF_OTHERS) for odd in odds]
     return [(sum(bounded) - own + OF_A_TRUE_ONE) / len(bounded) for own in bounded]
 
