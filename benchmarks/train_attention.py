@@ -1,7 +1,7 @@
 """Write a file of `coach/probes`: networks with attention that tell false sentences from true ones in hidden states.
 
 `python benchmarks/train_attention.py --keep FOLDER` trains them on the states that `train_probe.py` reads, of the
-sentences of the third round and later ones and of some earlier answers; twelve minutes on two cores after as much
+sentences of the third round and later ones and of some earlier answers; sixteen minutes on two cores after as much
 reading as is not yet in the folder. They stand beside the networks that `train_probe.py` wrote, and take the states as
 these do: run it after that. At the end it says how well all of them do on answers that nothing was trained on.
 """
@@ -29,6 +29,7 @@ from train_probe import (
     opened,
     read,
     soft_maximum,
+    told_apart,
     with_replay,
 )
 
@@ -166,16 +167,9 @@ def main() -> int:
     networks = tuple(train_one(states, false, like, seed) for seed in range(SEEDS))
     save(networks, attention_file(name))
     states, false, _ = read(coach, llm, marked(left_out=True), like.layers, args.keep)
-    print(json.dumps(check(Probe(llm, like, networks), states, false)))
+    probe = Probe(llm, like, networks)
+    print(json.dumps(told_apart([probe.odds_of(each.astype(np.float32)) for each in states], false)))
     return 0
-
-
-def check(probe: Probe, states: States, false: Sequence[bool]) -> dict[str, float]:
-    """How well a probe tells the sentences apart that it was not trained on."""
-    from sklearn.metrics import roc_auc_score
-
-    odds = [probe.odds_of(each.astype(np.float32)) for each in states]
-    return {"sentences": len(odds), "false": sum(false), "auc": round(float(roc_auc_score(false, odds)), 4)}
 
 
 if __name__ == "__main__":

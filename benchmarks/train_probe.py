@@ -215,8 +215,6 @@ def check(
     llm: HiddenStates, states: States, false: Sequence[bool], entries: Sequence[str], layers: Sequence[int]
 ) -> dict[str, Any]:
     """How well sentences of entries left out are told apart."""
-    from sklearn.metrics import roc_auc_score
-
     names = sorted(set(entries))
     odds = np.zeros(len(false))
     for fold in range(FOLDS):
@@ -224,6 +222,13 @@ def check(
         used = sorted(set(range(len(false))) - set(left))
         probe = Probe(llm, train([states[n] for n in used], [false[n] for n in used], layers))
         odds[left] = [probe.odds_of(states[n].astype(np.float32)) for n in left]
+    return told_apart(odds, false)
+
+
+def told_apart(odds: Sequence[float] | NDArray[np.float64], false: Sequence[bool]) -> dict[str, float]:
+    """How well log-odds tell false sentences from true ones."""
+    from sklearn.metrics import roc_auc_score
+
     return {"sentences": len(false), "false": sum(false), "auc": round(float(roc_auc_score(false, odds)), 3)}
 
 

@@ -20,12 +20,6 @@ RIVAL_WEIGHT = 0.8
 SOFTNESS = 0.2  # of the maximum over the points
 
 
-def _share(point: KeyPoint, said: set[str]) -> float:
-    """The share (0 to 1) of a point's terms that are among those said."""
-    own = set(terms(point.text))
-    return len(own & said) / max(1, len(own))
-
-
 def fit(nearness: Vectors, sentences: Sequence[str], points: Sequence[KeyPoint]) -> Vectors:
     """How well each sentence fits each point, shape (sentences, points), from their cosines and shared terms.
 
@@ -33,7 +27,9 @@ def fit(nearness: Vectors, sentences: Sequence[str], points: Sequence[KeyPoint])
     """
     import numpy as np
 
-    shares = [[_share(point, said) for point in points] for said in (set(terms(one)) for one in sentences)]
+    wanted = [set(terms(point.text)) for point in points]
+    spoken = [set(terms(sentence)) for sentence in sentences]
+    shares = [[len(own & said) / max(1, len(own)) for own in wanted] for said in spoken]
     together: Vectors = nearness + SHARE_WEIGHT * np.array(shares, dtype=np.float32)
     best = SOFTNESS * np.log(np.exp(together / SOFTNESS).mean(axis=1, keepdims=True))
     fitting: Vectors = together - RIVAL_WEIGHT * best

@@ -18,7 +18,7 @@ SAID = (
 
 
 @pytest.mark.parametrize(
-    ("point", "place"), [("random-zeroing", 0), ("off-at-inference", 1), ("rescaling", 2)], ids=lambda value: str(value)
+    ("point", "place"), [("random-zeroing", 0), ("off-at-inference", 1), ("rescaling", 2)], ids=str
 )
 def test_a_point_is_made_by_its_own_sentence_not_by_the_one_that_names_the_topic(
     encoder: SentenceEncoder, index: Index, point: str, place: int
