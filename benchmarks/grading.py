@@ -36,11 +36,13 @@ from coach.prompts import clipped
 from coach.retrieval import terms
 
 DATA = Path(__file__).parent / "data"
+KNOWN, FREE = "ab", "c"  # files of answers of known quality, and of such as were told to use words of their own
+ONE_ERROR, WITH_GAPS = ("good_error", "error"), ("good", "gaps")
 FEW_POINTS = 5  # as many as the time is wanted for; every entry has more
 
 
-def records(split: str) -> list[dict[str, Any]]:
-    lines = [line for f in "ab" for line in (DATA / f"grading-{f}.jsonl").read_text(encoding="utf-8").splitlines()]
+def records(split: str, files: str = KNOWN) -> list[dict[str, Any]]:
+    lines = [line for f in files for line in (DATA / f"grading-{f}.jsonl").read_text(encoding="utf-8").splitlines()]
     found = [json.loads(line) for line in lines if line.strip()]
     return [r for r in found if r["split"] == split and r["kind"] != "follow_up"]
 
@@ -187,8 +189,7 @@ def in_order(rows: list[tuple[str, int, float]]) -> tuple[float, int]:
     return right / max(pairs, 1), pairs
 
 
-def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
-    chosen = records(split)
+def own_answers(coach: Coach, chosen: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     if limit:
         ids = sorted({r["entry"] for r in chosen})[:limit]
         chosen = [r for r in chosen if r["entry"] in ids]
@@ -242,16 +243,16 @@ def own_answers(coach: Coach, split: str, limit: int) -> dict[str, Any]:
             counts[label, verdict.status] += 1
             if label != "partial":
                 probabilities.append((verdict.probability, int(label == "covered")))
-            said = r["evidence"].get(verdict.key_point.id) if label != "missed" else None
+            said = r.get("evidence", {}).get(verdict.key_point.id) if label != "missed" else None
             if said is not None and verdict.evidence:
                 pointed += 1
                 pointed_right += any(verdict.evidence in s or s in verdict.evidence for s in said)
-            if r["kind"] == "good" and label == "missed":
+            if r["kind"] in WITH_GAPS and label == "missed":
                 missing += 1
                 missing_found += verdict.status in ("missed", "partial")
         if r["errors"]:
-            errors += r["kind"] == "good_error"
-            flagged += r["kind"] == "good_error" and bool(card.misconceptions)
+            errors += r["kind"] in ONE_ERROR
+            flagged += r["kind"] in ONE_ERROR and bool(card.misconceptions)
         else:
             clean += 1
             alarms += bool(card.misconceptions)
@@ -315,6 +316,7 @@ def mohler(coach: Coach, path: Path, limit: int, left_out: int) -> dict[str, Any
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--free", action="store_true", help="grade the answers in words of their own")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
     parser.add_argument("--left-out", type=int, default=0, help="rows of --mohler to pass over, in their random order")
@@ -334,7 +336,7 @@ def main() -> int:
     elif args.feedback:
         result = worded_feedback(coach, records(args.split), args.feedback)
     else:
-        result = own_answers(coach, args.split, args.limit)
+        result = own_answers(coach, records(args.split, FREE if args.free else KNOWN), args.limit)
     print(json.dumps(result, indent=1))
     return 0
 

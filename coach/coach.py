@@ -21,6 +21,7 @@ from coach.judge import Judge, Task
 from coach.knowledge import Entry, load_entries
 from coach.llm import LLM
 from coach.misstatements import Readers
+from coach.point_probe import PointProbe
 from coach.retrieval import Index
 from coach.session import Exercise, Session
 from coach.wording import Wording
@@ -280,7 +281,7 @@ class Coach:
         if llm is None:
             return None, f"The language model that grades is not available ({self.status.message})."
         if self._ready_judge is None:
-            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir, Readers.of(llm))
+            self._ready_judge = Judge(llm, self.index, self.settings.cache_dir, Readers.of(llm), PointProbe.of(llm))
         return self._ready_judge, ""
 
     def _prepare(self, entry: Entry) -> None:

@@ -16,8 +16,8 @@ Status = Literal["covered", "partial", "missed", "unsure"]
 
 MAX_SCORE = 10.0
 INTERVAL_Z = 1.645  # standard normal quantile of a two-sided 90 % interval
-# Verdicts on one answer err together, and people's labels are coarse: with these the interval held the score of the
-# labels for 0.93 of the answers of `benchmarks/grading.py --fit`, entries left out in turn; without them for 0.79.
+# Verdicts on one answer err together, and people's labels are coarse: with these the interval holds the score of the
+# labels for 0.96 of the development answers of `benchmarks/grading.py` without an error, entries left out in turn.
 INTERVAL_WIDENING = 1.25
 INTERVAL_FLOOR = 0.5  # standard deviation, in points of ten
 # A confident error costs this much of the full mark (times its probability) beside the point that it does not make.

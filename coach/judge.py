@@ -15,16 +15,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coach.calibration import Calibration, CalibrationStore, Contest, Signs, mean, strongest
+from coach.calibration import Calibration, CalibrationStore, Contest, Signs
 from coach.encoder import words_of
 from coach.errors import GradingError
 from coach.evidence import fit
 from coach.grading import Flag, Scorecard, Status, Verdict, logistic
 from coach.grounding import log_sum, yes_over_no
 from coach.knowledge import Entry, KeyPoint, Misconception, key_points_from
-from coach.llm import LLM
+from coach.llm import LLM, ChoiceStates
 from coach.misstatements import Likeness, Readers, misstatements
 from coach.passages import STATED, passages_of
+from coach.point_probe import PointProbe
 from coach.prompts import YES_NO, clipped, points_prompt, reference_prompt, stated
 from coach.retrieval import Encoder, terms
 from coach.screening import Screened, screen
@@ -32,16 +33,22 @@ from coach.stretches import Stretches
 from coach.words import Words, recall
 
 if TYPE_CHECKING:
+    from coach.llm import States
     from coach.retrieval import Vectors
 
-# Logistic regression fitted on the development half of `benchmarks/grading.py`: `--fit`, 1,007 verdicts on answers to
-# fifteen entries.
-POINT_BIAS, POINT_WEIGHTS = -4.36, (4.82, 3.21, 7.36)
+# Logistic regressions on the rows of `Judge.features`, fitted on the development halves of `benchmarks/grading.py`:
+# `train_point_probe.py`, 2,169 verdicts on answers to fifteen entries. The second has what a probe reads before the
+# last column; beside it the model's own yes or no tells nothing.
+POINT_BIAS, POINT_WEIGHTS = -3.77, (4.44, 3.1, 8.31)
+PROBED_BIAS, PROBED_WEIGHTS = -5.36, (0.0, 2.52, 8.96, 5.46)
 COVERED = 0.6
 PARTIAL = 0.3
 UNSURE = 0.03  # distance from the border of partial within which a verdict is called unsure
-# Probability of a misstatement from which its sentence is no ground for praise.
+# Probability of a misstatement from which its sentence is no ground for praise, and below which likeness alone is no
+# ground to withhold it: of 143 points of the development halves that are made with 0.95 and doubted by likeness, all
+# are made where this is below 0.02; of 14 where it is up to 0.05 two are said wrongly.
 DOUBTED = 0.25
+CLEARED = 0.02
 MAX_CONTESTS = 5  # disputes about a point that its calibration takes in, the latest ones
 # A bare reference: recall of its words from which it is said in full, and what agreement is raised to, since people's
 # marks are kind. On 350 of Mohler's answers that are not among those reported r with people is 0.69 like this, with the
@@ -50,7 +57,9 @@ SAID_IN_FULL = 0.6
 KINDNESS = 1 / 2
 MIN_YES = 0.05  # a model that denies the reference itself is not asked for more than that
 MAX_NULL = 0.5  # what null answers may reach at most: a reference that says nothing of its own grades nobody to zero
-MIN_EVIDENCE = 0.42  # greatest cosine of a stretch from which a sentence is shown as evidence
+# Greatest cosine of a stretch from which a sentence is shown as evidence. From 0.42 on it is the right one for 0.98 of
+# the points made in the development half; below, 60 of 71 points called made are, and it is right for three of four.
+MIN_EVIDENCE = 0.3
 
 _GENERIC = (
     "It is a very important topic that many people use in practice. It really depends on the data and on the model, "
@@ -75,6 +84,11 @@ class Task:
     true: tuple[str, ...] = ()
     others: tuple[KeyPoint, ...] = ()
     curated: bool = True
+
+    @property
+    def nulls(self) -> tuple[str, ...]:
+        """Answers that make no point."""
+        return tuple(text for text in ("I don't know.", _GENERIC, self.foil) if text)
 
     @classmethod
     def of_entry(cls, entry: Entry, foil: str, only_point: str = "") -> Task:
@@ -106,7 +120,7 @@ def _true(entry: Entry) -> tuple[str, ...]:
     return tuple(p.text for p in passages_of(entry) if p.kind in STATED and p.kind != "correction")
 
 
-def _screened(task: Task, answer: str) -> Screened:
+def screened_for(task: Task, answer: str) -> Screened:
     """What an answer states; a bare reference says which words a short answer may consist of."""
     return screen(clipped(answer)[0], task.question, () if task.curated else terms(" ".join(task.models)))
 
@@ -124,11 +138,17 @@ class Judge:
     """Grades answers with a language model and a sentence encoder."""
 
     def __init__(
-        self, llm: LLM, encoder: Encoder, cache_dir: Path | None = None, readers: Readers | None = None
+        self,
+        llm: LLM,
+        encoder: Encoder,
+        cache_dir: Path | None = None,
+        readers: Readers | None = None,
+        point_probe: PointProbe | None = None,
     ) -> None:
         self._llm = llm
         self._encoder = encoder
         self._readers = readers or Readers()
+        self._point_probe = point_probe
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
         self._bare: dict[str, BareReference] = {}
@@ -138,17 +158,20 @@ class Judge:
         """The scorecard of an answer; raises `GradingError` when it cannot be graded."""
         if not task.points:
             raise GradingError("There is no key point to grade against; give the entry key points or a reference.")
-        screened = _screened(task, answer)
+        screened = screened_for(task, answer)
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
         found = Stretches.of(screened.sentences, self._encoder)
         likeness = Likeness.of(found, task.misconceptions, task.true, self._encoder)
-        said = misstatements(likeness, task.question, self._llm, self._readers)
+        judged = self._verdicts(task, screened, found)
+        on_topic = any(verdict.status != "missed" for verdict in judged)
+        said = misstatements(likeness, task.question, self._llm, self._readers, on_topic)
         false = {one.sentence: one.probability for one in said}
-        doubted = {sentence for sentence, probability in false.items() if probability >= DOUBTED} | likeness.doubtful
+        cleared = {sentence for sentence, probability in false.items() if probability < CLEARED}
+        doubted = {sentence for sentence, probability in false.items() if probability >= DOUBTED}
+        doubted |= likeness.doubtful - cleared
         verdicts = tuple(
-            _as_far_as_true(replace(v, doubted=v.evidence in doubted), false.get(v.evidence, 0.0))
-            for v in self._verdicts(task, screened, found)
+            _as_far_as_true(replace(v, doubted=v.evidence in doubted), false.get(v.evidence, 0.0)) for v in judged
         )
         flags = (
             Flag(one.misconception.claim, one.misconception.correction, one.sentence, round(one.probability, 3))
@@ -176,8 +199,9 @@ class Judge:
         self._store.contested(Contest(task.question, point.id, sentence, made))
 
     def _measure(self, task: Task, contests: Sequence[Contest]) -> Calibration:
-        null = strongest([self._signs(task, text) for text in ("I don't know.", _GENERIC, task.foil) if text])
-        model = mean([self._signs(task, text) for text in task.models])
+        nulls, models = ([self._signs(task, text) for text in texts] for texts in (task.nulls, task.models))
+        found = Calibration.of(nulls, models)
+        null, model = found.null, found.model
         for n, point in enumerate(task.points):
             for contest in [c for c in contests if c.point == point.id][-MAX_CONTESTS:]:
                 signs = self._signs(replace(task, points=(point,)), contest.sentence)
@@ -189,29 +213,23 @@ class Judge:
 
     def features(self, task: Task, answer: str) -> list[tuple[float, ...]]:
         """What each point's verdict is judged by, none for an answer that states nothing; for the benchmark's fit."""
-        screened = _screened(task, answer)
+        screened = screened_for(task, answer)
         if not screened.sentences:
             return []
-        near = self._nearness(Stretches.of(screened.sentences, self._encoder), task)
-        return self._features(task, screened, _fitting(task, screened, near))
+        return self._features(task, screened, best_fit(task, screened, self._encoder))
 
-    def _features(self, task: Task, screened: Screened, fitting: Vectors) -> list[tuple[float, ...]]:
-        """For each point: odds and naming between null and model answers, and how well the best sentence fits it."""
+    def _features(self, task: Task, screened: Screened, fits: Sequence[float]) -> list[tuple[float, ...]]:
+        """For each point where its signs lie between null and model answers, and how well the best sentence fits it."""
         placed = self.calibrate(task).placed(self._signs(task, screened.text))
-        return [(*placed[n], float(fitting[:, n].max())) for n in range(len(task.points))]
-
-    def _nearness(self, found: Stretches, task: Task) -> Vectors:
-        """Cosines of stretches of an answer with the key points and the other ones, shape (stretches, points)."""
-        points = (*task.points, *task.others)
-        near: Vectors = found.vectors @ self._encoder.encode([p.text for p in points]).T
-        return near
+        return [(*row, fit) for row, fit in zip(placed, fits, strict=True)]
 
     def _verdicts(self, task: Task, screened: Screened, found: Stretches) -> tuple[Verdict, ...]:
-        near = self._nearness(found, task)
+        near = _nearness(found, task, self._encoder)
         fitting = _fitting(task, screened, near)
         verdicts = []
         if task.curated:
-            likely = [logistic(POINT_BIAS, POINT_WEIGHTS, row) for row in self._features(task, screened, fitting)]
+            fits = [float(best) for best in fitting.max(axis=0)[: len(task.points)]]
+            likely = [_likely(row) for row in self._features(task, screened, fits)]
         else:
             likely = self._agreement(task, screened)
         for n, (point, probability) in enumerate(zip(task.points, likely, strict=True)):
@@ -249,7 +267,7 @@ class Judge:
         with self._lock:
             if key not in self._bare:
                 [reference] = task.models
-                screened = [_screened(task, text) for text in (_GENERIC, task.foil) if text]
+                screened = [screened_for(task, text) for text in (_GENERIC, task.foil) if text]
                 nulls = [null.text for null in screened if null.sentences]
                 itself, *others = self._yes(task, [reference, *nulls])
                 words = words_of(self._encoder, [*(point.text for point in task.points), *nulls])
@@ -266,11 +284,40 @@ class Judge:
         return [logistic(0.0, (1.0,), (yes_over_no(row),)) for row in self._llm.choice_logprobs(chats, YES_NO)]
 
     def _signs(self, task: Task, answer: str) -> Signs:
-        replies = [reply for point in task.points for reply in stated(point.text)]
-        [row] = self._llm.choice_logprobs([points_prompt(task.question, answer)], replies)
-        yes, no = row[::2], row[1::2]
-        odds = tuple(y - n for y, n in zip(yes, no, strict=True))
-        return Signs(odds, tuple(log_sum(y, n) for y, n in zip(yes, no, strict=True)))
+        probe = self._point_probe
+        if probe is None or not isinstance(self._llm, ChoiceStates):
+            [row] = self._llm.choice_logprobs([points_prompt(task.question, answer)], replies_for(task))
+            return signs_from(row)
+        row, states = self._llm.choice_states(points_prompt(task.question, answer), replies_for(task), probe.layers)
+        return replace(signs_from(row), reads=probe.odds(of_points(states)))
+
+
+def replies_for(task: Task) -> list[str]:
+    """For each key point the replies to `points_prompt` that say yes and no to it."""
+    return [reply for point in task.points for reply in stated(point.text)]
+
+
+def signs_from(row: Sequence[float]) -> Signs:
+    """What a model says, from the log-probabilities of `replies_for`."""
+    pairs = list(zip(row[::2], row[1::2], strict=True))
+    return Signs(tuple(yes - no for yes, no in pairs), tuple(log_sum(yes, no) for yes, no in pairs))
+
+
+def of_points(states: States) -> States:
+    """For each key point the state before yes or no, from the states of `replies_for`."""
+    return states[::2]
+
+
+def best_fit(task: Task, screened: Screened, encoder: Encoder) -> list[float]:
+    """How well the best sentence of an answer fits each point (`coach.evidence`)."""
+    near = _nearness(Stretches.of(screened.sentences, encoder), task, encoder)
+    return [float(best) for best in _fitting(task, screened, near).max(axis=0)[: len(task.points)]]
+
+
+def _nearness(found: Stretches, task: Task, encoder: Encoder) -> Vectors:
+    """Cosines of stretches of an answer with the key points and the other ones, shape (stretches, points)."""
+    near: Vectors = found.vectors @ encoder.encode([p.text for p in (*task.points, *task.others)]).T
+    return near
 
 
 def calibration_key(model: str, task: Task, contests: Sequence[Contest] = ()) -> str:
@@ -282,6 +329,12 @@ def calibration_key(model: str, task: Task, contests: Sequence[Contest] = ()) ->
 def _fitting(task: Task, screened: Screened, near: Vectors) -> Vectors:
     """How well each sentence fits each point and each other one, shape (sentences, points)."""
     return fit(near[: len(screened.sentences)], screened.sentences, (*task.points, *task.others))
+
+
+def _likely(row: Sequence[float]) -> float:
+    """The probability that a point is made, from its row of `Judge.features`."""
+    bias, weights = (POINT_BIAS, POINT_WEIGHTS) if len(row) == len(POINT_WEIGHTS) else (PROBED_BIAS, PROBED_WEIGHTS)
+    return logistic(bias, weights, row)
 
 
 def _status(probability: float) -> Status:

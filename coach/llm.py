@@ -99,3 +99,18 @@ class HiddenStates(Protocol):
         model cannot be read so.
         """
         ...
+
+
+@runtime_checkable
+class ChoiceStates(Protocol):
+    """What an engine may offer beyond `LLM`: judging, with a look at what the model makes of each choice."""
+
+    def choice_states(
+        self, messages: Sequence[Message], choices: Sequence[str], layers: Sequence[int]
+    ) -> tuple[tuple[float, ...], States]:
+        """`LLM.choice_logprobs` of one chat, and for each choice the residual stream before its last token.
+
+        The shape of the latter is (choices, layers times width), as in `HiddenStates`. All layers are computed. Raises
+        `ModelError` where a model cannot be read so.
+        """
+        ...

@@ -37,6 +37,8 @@ READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
 # most as much as here, so that an answer full of errors excuses none of them; one true sentence is always among them.
+# Of 348 answers the mean of all is above 0 in one, which has an error; of an answer turned round, which got 5 points of
+# 10 before this was looked at, it is 0.5. Off the topic it is there in true answers too.
 # On the same answers this flagged 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
 MOST_OF_OTHERS, OF_A_TRUE_ONE = -2.0, -4.8
 # What is taken off the log-odds of talk without punctuation, which a probe stumbles at wherever it was cut. Of 42 such
@@ -241,9 +243,14 @@ class Readers:
         return None
 
 
-def misstatements(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> tuple[Misstatement, ...]:
-    """For each sentence that may be false what it says and how probably it is, in no particular order."""
-    signs = read(likeness, question, llm, readers)
+def misstatements(
+    likeness: Likeness, question: str, llm: LLM, readers: Readers, on_topic: bool = True
+) -> tuple[Misstatement, ...]:
+    """For each sentence that may be false what it says and how probably it is, in no particular order.
+
+    `on_topic`: the answer speaks of what it was asked, so that what is true can say something about it.
+    """
+    signs = read(likeness, question, llm, readers, on_topic)
     if signs is not None:
         return tuple(_judged(one, row, likeness) for one, row in signs)
     near = likeness.candidates() if likeness.misconceptions else []
@@ -275,7 +282,9 @@ def _asked(one: Candidate, lead: float) -> float:
     return logistic(BIAS, WEIGHTS, (lead, one.nearness, one.beyond_truth))
 
 
-def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[tuple[Candidate, Signs]] | None:
+def read(
+    likeness: Likeness, question: str, llm: LLM, readers: Readers, on_topic: bool = True
+) -> list[tuple[Candidate, Signs]] | None:
     """Each sentence with what it may say, and what its probability is judged by; None with nothing to read by.
 
     About the likeliest one that says a listed misconception the model is asked, as it is without readers, and about the
@@ -288,7 +297,7 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
     by_probe = readers.probe is not None
     signs = [
         Signs(odd, one.nearness, one.beyond_truth, one.figures, 0.0, others, by_probe, runs_on(one.sentence))
-        for one, odd, others in zip(near, odds, of_others(odds), strict=True)
+        for one, odd, others in zip(near, odds, of_others(odds, on_topic), strict=True)
     ]
     listed = [n for n, one in enumerate(near) if one.listed]
     likely = [n for n in listed if signs[n].probability >= ASKED_FROM]
@@ -301,8 +310,13 @@ def read(likeness: Likeness, question: str, llm: LLM, readers: Readers) -> list[
     return list(zip(near, signs, strict=True))
 
 
-def of_others(odds: Sequence[float]) -> list[float]:
-    """For each sentence the mean log-odds of the others, as far as they tell how the candidate speaks."""
+def of_others(odds: Sequence[float], on_topic: bool = True) -> list[float]:
+    """For each sentence the mean log-odds of the others, as far as they tell how the candidate speaks.
+
+    An answer on its topic that reads false as a whole tells nothing of that: it is false.
+    """
+    if on_topic and sum(odds) > 0:
+        return [OF_A_TRUE_ONE] * len(odds)
     bounded = [min(odd, MOST_OF_OTHERS) for odd in odds]
     return [(sum(bounded) - own + OF_A_TRUE_ONE) / len(bounded) for own in bounded]
 

@@ -55,6 +55,10 @@ class Pack:
             self.reads,
         )
 
+    def ends(self, chat: int) -> list[int]:
+        """The rows from which the last token of each choice of a chat is foretold."""
+        return [self.at[choice[-1][0]] for choice in self.reads[chat]]
+
     def scores(self, logits: torch.Tensor) -> list[tuple[float, ...]]:
         """The log-probabilities of the choices, one tuple for each chat, from logits (len(at), vocabulary)."""
         logprobs = logits.float().log_softmax(-1)
@@ -114,3 +118,17 @@ def _pack(chats: Sequence[Sequence[int]], choices: Sequence[Sequence[int]], shar
             chat_reads.append(tuple(zip(branch_at[branch], choice, strict=True)))
         reads.append(tuple(chat_reads))
     return Pack(shared, tuple(ids), tuple(positions), tuple(owners), tuple(branches), tuple(at), tuple(reads))
+
+
+def causal_mask(begin: int, count: int) -> torch.Tensor:
+    """Each of `count` tokens after the first `begin` sees itself and what is before it: (count, begin + count)."""
+    import torch
+
+    return torch.arange(begin + count)[None, :] <= torch.arange(begin, begin + count)[:, None]
+
+
+def shared_length(chats: Sequence[tuple[int, ...]]) -> int:
+    """How many first tokens all chats share, leaving each at least one of its own."""
+    from coach.kv_cache import common_length
+
+    return min(min(common_length(chats[0], chat) for chat in chats), min(map(len, chats)) - 1)

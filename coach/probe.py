@@ -78,6 +78,11 @@ def attention_file(model: str) -> Path:
     return BUILT_IN / f"{_plain(model)}-attention.npz"
 
 
+def points_file(model: str) -> Path:
+    """Where the probe for key points of a model of this name is kept."""
+    return BUILT_IN / f"{_plain(model)}-points.npz"
+
+
 def _plain(model: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", model.lower()).strip("-")
 

@@ -12,8 +12,9 @@ from coach.decoding import GUESS, FixedSteps, choose, generator_for, guess
 from coach.errors import ModelError
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.loading import Description, Loaded, is_out_of_memory, load
-from coach.packing import pack_chats
+from coach.packing import Pack, causal_mask, pack_chats, shared_length
 from coach.reply_text import ReplyText
+from coach.residual import side_by_side, watched
 from coach.weights import Progress
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ PROMPT_PIECE = 256  # tokens of a prompt computed between two looks at the stop 
 PACKED_PIECE = 512  # tokens of packed chats computed at a time: bounds the mask and the logits in memory
 PREFIX_BUDGET = 512 << 20  # bytes of kept prefixes: about 18,000 tokens of the 1.5B
 RECORDED_ROOM = 8192  # tokens up to which a recorded step, which attends to all of its room, costs little
+_SEES_PART = "has layers that don't see the whole text, so its states are not read."
 _POLL = 0.05  # seconds between looks at the stop event while another caller computes
 
 
@@ -188,7 +190,7 @@ class TransformersLLM:
             positions = range(begin, begin + len(piece))
             mask = None
             if self._loaded.sharable and len(piece) > 1:
-                mask = _causal(begin, len(piece))
+                mask = causal_mask(begin, len(piece))
             logits = self._forward(cache, piece, positions, mask, [len(piece) - 1], stop)[0]
         return logits
 
@@ -206,9 +208,22 @@ class TransformersLLM:
         stop: threading.Event | None,
     ) -> torch.Tensor:
         """Logits (len(at), vocabulary) in float32 on the processor; `mask` (tokens, cached + tokens) is boolean."""
+        return self._watched_forward(cache, ids, positions, mask, at, stop, ())[0]
+
+    def _watched_forward(
+        self,
+        cache: Any,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        mask: torch.Tensor | None,
+        at: Sequence[int],
+        stop: threading.Event | None,
+        layers: Sequence[int],
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """`_forward`, and what each of `layers` passes on: (tokens, hidden)."""
         import torch
 
-        with self._my_turn(stop), torch.inference_mode():
+        with self._my_turn(stop), torch.inference_mode(), watched(self._loaded.model, layers) as seen:
             at_rows = torch.tensor(list(at), device=self._loaded.model.device)
             out = self._loaded.model(**self._inputs(cache, ids, positions, mask), logits_to_keep=at_rows)
             logits: torch.Tensor = out.logits[0].float().cpu()
@@ -217,7 +232,7 @@ class TransformersLLM:
                 f"The installed transformers {_transformers_version()} does not keep what was computed, so replies "
                 'would be nonsense. Install a release this coach was tested with: pip install -e ".[model]".'
             )
-        return logits
+        return logits, seen
 
     def _inputs(
         self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor | None
@@ -275,9 +290,21 @@ class TransformersLLM:
         try:
             if not self._loaded.sharable:
                 return [self._one_by_one(chat, options, stop) for chat in chats]
-            return self._packed(chats, options, stop)
+            return [row for pack, logits, _ in self._packed(chats, options, stop) for row in pack.scores(logits)]
         except _Stopped:
             raise ModelError("Judging was stopped before it was done; ask again.") from None
+
+    def choice_states(
+        self, messages: Sequence[Message], choices: Sequence[str], layers: Sequence[int]
+    ) -> tuple[tuple[float, ...], States]:
+        """Log-probabilities of the choices, and what the model makes of each; see `coach.llm.ChoiceStates`."""
+        if not self._loaded.sharable:
+            raise ModelError(f"{self.name} {_SEES_PART}")
+        tokens = self._loaded.tokens
+        options = [tuple(tokens.plain(choice)) for choice in choices]
+        chat = tokens.prompt(messages, self._loaded.description.context - max(map(len, options))).ids
+        [(pack, logits, seen)] = self._packed([chat], options, None, layers)
+        return pack.scores(logits)[0], side_by_side(seen, self._loaded)[pack.ends(0)]
 
     def hidden_states(
         self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
@@ -286,15 +313,15 @@ class TransformersLLM:
         from coach.kv_cache import GrowingCache
 
         if not self._loaded.sharable:
-            raise ModelError(f"{self.name} has layers that don't see the whole text, so its states are not read.")
+            raise ModelError(f"{self.name} {_SEES_PART}")
         prompt = self._loaded.tokens.prompt
         first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
-        shared = _shared_length([first, *chats])
+        shared = shared_length([first, *chats])
         cache = GrowingCache.empty(max(layers), shared + PACKED_PIECE)
         held = _whole_pieces(0, shared)
         for begin in range(0, held, PROMPT_PIECE):
             piece = range(begin, begin + PROMPT_PIECE)
-            self._states(cache, first[begin : piece.stop], piece, _causal(begin, PROMPT_PIECE), layers)
+            self._states(cache, first[begin : piece.stop], piece, causal_mask(begin, PROMPT_PIECE), layers)
         found: list[States] = []
         for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], first[:shared], held, PACKED_PIECE):
             states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
@@ -307,43 +334,36 @@ class TransformersLLM:
         self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor, layers: Sequence[int]
     ) -> States:
         """The residual stream after each of `layers`, side by side: (tokens, layers times width)."""
-        import numpy as np
         import torch
 
         base = self._loaded.model.base_model
-        seen: list[torch.Tensor] = []
-
-        def look(module: Any, given: Any, out: Any) -> None:
-            seen.append((out[0] if isinstance(out, tuple) else out)[0].float().cpu())
-
-        with self._my_turn(None), torch.inference_mode():
+        with self._my_turn(None), torch.inference_mode(), watched(self._loaded.model, layers) as seen:
             every = base.layers
-            handles = [every[layer - 1].register_forward_hook(look) for layer in sorted(layers)]
             base.layers = every[: max(layers)]  # the others are not computed
             try:
                 base(**self._inputs(cache, ids, positions, mask))
             finally:
                 base.layers = every
-                for handle in handles:
-                    handle.remove()
-            streams = [self._loaded.as_published(stream) for stream in seen]
-        return np.concatenate([s * s.pow(2).mean(-1, keepdim=True).rsqrt() for s in streams], axis=1)
+            return side_by_side(seen, self._loaded)
 
     def _packed(
-        self, chats: list[tuple[int, ...]], options: list[tuple[int, ...]], stop: threading.Event | None
-    ) -> list[tuple[float, ...]]:
+        self,
+        chats: Sequence[tuple[int, ...]],
+        options: Sequence[tuple[int, ...]],
+        stop: threading.Event | None,
+        layers: Sequence[int] = (),
+    ) -> Iterator[tuple[Pack, torch.Tensor, list[torch.Tensor]]]:
+        """Packs of the chats, each with its logits and what `layers` pass on."""
         first = chats[0]
-        shared = _shared_length(chats)
+        shared = shared_length(chats)
         cache, held = self._begin(first[: shared + 1], shared + PACKED_PIECE)
         try:
             apart = _whole_pieces(held, shared)
             self._extend(cache, first[:apart], held, stop)
-            results: list[tuple[float, ...]] = []
             for pack in pack_chats([chat[shared:] for chat in chats], options, first[:shared], apart, PACKED_PIECE):
-                logits = self._forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop)
+                found = self._watched_forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop, layers)
                 cache.cut_to(shared)
-                results += pack.scores(logits)
-            return results
+                yield pack, *found
         finally:
             cache.cut_to(shared)
             self._keep(first, cache)
@@ -369,20 +389,6 @@ class TransformersLLM:
 def _whole_pieces(held: int, length: int) -> int:
     """Where the whole pieces of a beginning end; what is after them is computed along with what follows."""
     return held + (length - held) // PROMPT_PIECE * PROMPT_PIECE
-
-
-def _causal(begin: int, count: int) -> torch.Tensor:
-    """Each of `count` tokens after the first `begin` sees itself and what is before it: (count, begin + count)."""
-    import torch
-
-    return torch.arange(begin + count)[None, :] <= torch.arange(begin, begin + count)[:, None]
-
-
-def _shared_length(chats: Sequence[tuple[int, ...]]) -> int:
-    """How many first tokens all chats share, leaving each at least one of its own."""
-    from coach.kv_cache import common_length
-
-    return min(min(common_length(chats[0], chat) for chat in chats), min(map(len, chats)) - 1)
 
 
 def _transformers_version() -> str:

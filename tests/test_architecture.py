@@ -20,11 +20,12 @@ errors config sentences plain_text numerals care greeting batch options
 
 knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked evidence
 
-llm packing weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
-loading
+llm weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding packing
+loading residual
 transformers_llm remote_llm
 
-prompts grounding grading feedback wording screening stretches tokenwise attention probe cross_encoder misstatements
+prompts grounding grading feedback wording screening stretches tokenwise attention probe point_probe cross_encoder
+misstatements
 calibration judge
 session
 events
@@ -52,6 +53,7 @@ ALONE = {
     "weights": {"errors"},
     "transformers_llm": {
         "errors", "config", "llm", "weights", "loading", "chat_tokens", "reply_text", "kv_cache", "decoding", "packing",
+        "residual",
     },
     "remote_llm": {"errors", "config", "llm", "chat_tokens", "reply_text"},
     "prompts": {"knowledge", "llm", "retrieval", "sentences"},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coach.calibration import FARTHEST, Calibration, CalibrationStore, Contest, Signs, mean, strongest
+from coach.calibration import FARTHEST, Calibration, CalibrationStore, Contest, Signs
 from coach.coach import Coach
 from coach.judge import Task, calibration_key
 from coach.retrieval import Index
@@ -32,8 +32,9 @@ def test_a_sign_far_beyond_is_cut_off() -> None:
 
 
 def test_several_answers_are_joined_point_by_point() -> None:
-    assert strongest([NULL, MODEL]) == Signs((2.0, 0.5), (-20.0, -29.0))
-    assert mean([NULL, MODEL]) == Signs((0.0, 0.25), (-30.0, -29.5))
+    found = Calibration.of([NULL, MODEL], [NULL, MODEL])
+    assert found.null == Signs((2.0, 0.5), (-20.0, -29.0))  # the strongest
+    assert found.model == Signs((0.0, 0.25), (-30.0, -29.5))  # the mean
 
 
 def test_one_point_can_be_moved_alone() -> None:
@@ -41,11 +42,23 @@ def test_one_point_can_be_moved_alone() -> None:
     assert moved == Signs((-2.0, 0.5), (-40.0, -29.0))
 
 
+def test_what_a_probe_reads_is_set_like_the_other_signs() -> None:
+    found = Calibration(Signs((-2.0,), (-40.0,), (1.0,)), Signs((2.0,), (-20.0,), (3.0,)))
+    assert found.placed(Signs((0.0,), (-30.0,), (2.5,))) == [(0.5, 0.5, 0.75)]
+    assert found.placed(Signs((0.0,), (-30.0,))) == [(0.5, 0.5)]  # nothing was read
+    assert Calibration.of([found.null, found.model], [found.model]).null == Signs((2.0,), (-20.0,), (2.0,))
+    assert found.null.moved(0, found.model, max).reads == (3.0,)
+    assert found.null.only(0) == found.null
+
+
 def test_a_calibration_is_kept_by_its_key(tmp_path: Path) -> None:
     key = CalibrationStore.key("model", "question")
     assert key != CalibrationStore.key("other model", "question")
     CalibrationStore(tmp_path).save(key, FOUND)
     assert CalibrationStore(tmp_path).load(key) == FOUND
+    probed = Calibration(Signs((0.0,), (0.0,), (1.5,)), Signs((1.0,), (2.0,), (3.5,)))
+    CalibrationStore(tmp_path).save("probed", probed)
+    assert CalibrationStore(tmp_path).load("probed") == probed
     assert CalibrationStore(tmp_path).load("0" * 32) is None
 
 
@@ -82,7 +95,7 @@ def test_the_built_in_entries_need_no_measuring_with_the_embedded_model(index: I
         task = Task.of_entry(entry, coach.foil(entry))
         found = store.load(calibration_key(EMBEDDED["default"].title, task))
         assert found is not None, f"{entry.id}: run `python benchmarks/calibrate.py`"
-        assert len(found.null.odds) == len(found.model.notes) == len(entry.key_points)
+        assert len(found.null.odds) == len(found.model.notes) == len(found.model.reads) == len(entry.key_points)
 
 
 def test_without_a_folder_nothing_is_kept() -> None:

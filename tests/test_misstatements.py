@@ -160,11 +160,16 @@ def test_the_model_is_asked_about_a_listed_error_that_was_read_as_true(encoder: 
 
 def test_what_the_others_say_is_bounded_and_a_sentence_alone_is_beside_a_true_one() -> None:
     assert of_others([5.0]) == [OF_A_TRUE_ONE]
-    calm, false = of_others([-9.0, 3.0, -6.0]), of_others([4.0, 3.0, 5.0])
+    calm, false = of_others([-9.0, 3.0, -6.0]), of_others([4.0, 3.0, 5.0], on_topic=False)
     assert calm == pytest.approx(
         [(MOST_OF_OTHERS - 6 + OF_A_TRUE_ONE) / 3, (-15 + OF_A_TRUE_ONE) / 3, (-9 + MOST_OF_OTHERS + OF_A_TRUE_ONE) / 3]
     )
     assert false == pytest.approx([(2 * MOST_OF_OTHERS + OF_A_TRUE_ONE) / 3] * 3)
+
+
+def test_an_answer_on_its_topic_that_reads_false_as_a_whole_excuses_nothing() -> None:
+    assert of_others([4.0, 3.0, 5.0]) == [OF_A_TRUE_ONE] * 3
+    assert of_others([4.0, -9.0, 3.0])[1] == pytest.approx((2 * MOST_OF_OTHERS + OF_A_TRUE_ONE) / 3)
 
 
 def test_a_model_without_a_probe_is_helped_by_the_cross_encoder(encoder: SentenceEncoder) -> None:

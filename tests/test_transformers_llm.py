@@ -325,6 +325,45 @@ class TestHiddenStates:
             llm.hidden_states([CHAT], [1], self.OTHER)
 
 
+class TestChoiceStates:
+    CHOICES = ("Point: the loss yes", "Point: the loss no", "Point: a unit is dropped yes")
+
+    def test_log_probabilities_are_those_of_the_choices(self, llm: Any) -> None:
+        row, _ = llm.choice_states(CHAT, self.CHOICES, [1])
+        assert row == pytest.approx(llm.choice_logprobs([CHAT], self.CHOICES)[0], abs=1e-5)
+
+    def test_states_are_those_before_the_last_token_of_each(self, llm: Any) -> None:
+        _, states = llm.choice_states(CHAT, self.CHOICES, [1, 2])
+        prompt = llm._loaded.tokens.prompt(CHAT, 10_000).ids
+        for choice, row in zip(self.CHOICES, states, strict=True):
+            ids = torch.tensor([[*prompt, *llm._loaded.tokens.plain(choice)[:-1]]])
+            with torch.inference_mode():
+                streams = llm._loaded.model.base_model(ids, output_hidden_states=True).hidden_states[1:3]
+            # The last layer's own output is normalised once more in what the model returns, so the first is compared.
+            stream = streams[0][0, -1].float()
+            expected = stream / stream.pow(2).mean().sqrt()
+            torch.testing.assert_close(torch.tensor(row[: len(expected)]), expected, rtol=1e-4, atol=1e-4)
+            assert len(row) == 2 * len(expected)
+
+    def test_replies_that_differ_in_the_last_token_share_a_state(self, llm: Any) -> None:
+        _, (yes, no, other) = llm.choice_states(CHAT, self.CHOICES, [1])
+        assert yes.tolist() == no.tolist() != other.tolist()
+
+    def test_a_second_call_and_a_chat_longer_than_a_piece_give_the_same(self) -> None:
+        llm = tiny_llm(context=2048)
+        chat = (SYSTEM, Message("user", "what is the loss of a layer " * 90))
+        assert len(llm._loaded.tokens.prompt(chat, 2000).ids) > PACKED_PIECE
+        (first, states), (second, again) = (llm.choice_states(chat, self.CHOICES, [1]) for _ in range(2))
+        assert second == pytest.approx(first, abs=1e-4)
+        torch.testing.assert_close(torch.tensor(again), torch.tensor(states), rtol=1e-4, atol=1e-4)
+
+    def test_a_model_whose_layers_see_only_part_is_refused(self) -> None:
+        llm = tiny_llm()
+        llm._loaded = replace(llm._loaded, sharable=False)
+        with pytest.raises(ModelError, match="whole text"):
+            llm.choice_states(CHAT, self.CHOICES, [1])
+
+
 class Wrapped:
     """A model whose computation goes through `forward`, as a broken one would be handed to the engine."""
 
