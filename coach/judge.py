@@ -1,9 +1,10 @@
 """The calibrated judge: which key points an answer makes, and which false statements.
 
-Three signs are combined for an entry's key points: the language model's yes or no to each point, and how likely it
-finds it that the point is named at all, both set between what null answers and the entry's own answers get; and how
-well the best sentence fits the point (`coach.evidence`). The combination is a logistic regression fitted on development
-data; what it is fed is calibrated per entry and model, so that it carries over to other models. A bare reference is
+Three signs are combined for an entry's key points: what a probe reads in the model's state where it is to say whether a
+point is stated (`coach.point_probe`; for models without one, their yes or no), and how likely they find it that the
+point is named at all, both set between what null answers and the entry's own answers get; and how well the best
+sentence fits the point (`coach.evidence`). The combination is a logistic regression fitted on development data; what it
+is fed is calibrated per entry and model, so that it carries over to other entries and models. A bare reference is
 taken as a whole (`Judge._agreement`).
 """
 
