@@ -28,11 +28,12 @@ from coach.stretches import Stretches
 if TYPE_CHECKING:
     from coach.retrieval import Vectors
 
-# Logistic regressions on the development half of `benchmarks/errors.py`, 348 answers: on the row of `Signs` with the
-# odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond the truth alone.
+# Logistic regressions on the development halves of `benchmarks/errors.py` and `grading.py`, 528 answers: on the row of
+# `Signs` with the odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond
+# the truth alone.
 # With both odds there were more alarms in the held-back half than with the probe's alone; with a sentence's length and
 # the number of sentences fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -5.92, (1.39, 2.79, 3.1, 2.26, 1.4, -0.67)
+PROBED_BIAS, PROBED_WEIGHTS = -7.85, (1.52, 5.0, 2.23, 2.15, 0.82, -0.64)
 READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
@@ -50,10 +51,9 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
-# alone. On the development half of `benchmarks/errors.py`, entries left out in turn, the first flags 149 of 182 errors
-# and 8 of 166 answers without one, the most that may be; of 198 answers the second 39 of 92 and 3 of 106, the third 30
-# and (of 75 answers) 2.
-FLAGGED = 0.62
+# alone. On the same answers, entries left out in turn, the first flags 194 of 242 errors and 13 of 286 answers without
+# one; of 198 answers the second 39 of 92 and 3 of 106, the third 30 and (of 75 answers) 2.
+FLAGGED = 0.6
 FLAGGED_READ = 0.7
 FLAGGED_ASKED = 0.35
 CONFIRMED = 0.5  # the same as the third where something read the sentence

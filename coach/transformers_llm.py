@@ -304,7 +304,7 @@ class TransformersLLM:
         options = [tuple(tokens.plain(choice)) for choice in choices]
         chat = tokens.prompt(messages, self._loaded.description.context - max(map(len, options))).ids
         [(pack, logits, seen)] = self._packed([chat], options, None, layers)
-        return pack.scores(logits)[0], side_by_side(seen, self._loaded)[pack.ends(0)]
+        return pack.scores(logits)[0], side_by_side([stream[pack.ends(0)] for stream in seen], self._loaded)
 
     def hidden_states(
         self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
