@@ -30,17 +30,16 @@ if TYPE_CHECKING:
 
 # Logistic regressions on the development halves of `benchmarks/errors.py` and `grading.py`, 528 answers: on the row of
 # `Signs` with the odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond
-# the truth alone.
-# With both odds there were more alarms in the held-back half than with the probe's alone; with a sentence's length and
-# the number of sentences fewer errors are flagged where few alarms are.
+# the truth alone. With both odds there were more alarms in the held-back half than with the probe's alone; with a
+# sentence's length and the number of sentences fewer errors are flagged where few alarms are.
 PROBED_BIAS, PROBED_WEIGHTS = -7.85, (1.52, 5.0, 2.23, 2.15, 0.82, -0.64)
 READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
 # most as much as here, so that an answer full of errors excuses none of them; one true sentence is always among them.
-# Of 348 answers the mean of all is above 0 in one, which has an error; of an answer turned round, which got 5 points of
-# 10 before this was looked at, it is 0.5. Off the topic it is there in true answers too.
-# On the same answers this flagged 141 of 182 errors where 8 of 166 answers without one are, instead of 136.
+# Of 348 answers this flagged 141 of 182 errors where 8 of 166 answers without one are, instead of 136. In one of them
+# the mean of all is above 0, and it has an error; of an answer turned round, which got 5 points of 10 before this was
+# looked at, it is 0.5. Off the topic it is so in true answers too.
 MOST_OF_OTHERS, OF_A_TRUE_ONE = -2.0, -4.8
 # What is taken off the log-odds of talk without punctuation, which a probe stumbles at wherever it was cut. Of 42 such
 # development answers 5 of 18 without an error were flagged, and 9 of 24 with one; with this 0 and 6.
@@ -51,7 +50,7 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
-# alone. On the same answers, entries left out in turn, the first flags 194 of 242 errors and 13 of 286 answers without
+# alone. On those 528 answers, entries left out in turn, the first flags 194 of 242 errors and 13 of 286 answers without
 # one; of 198 answers the second 39 of 92 and 3 of 106, the third 30 and (of 75 answers) 2.
 FLAGGED = 0.6
 FLAGGED_READ = 0.7
