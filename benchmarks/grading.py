@@ -4,8 +4,9 @@
 those that thresholds were chosen on. Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the
 reference's words, each of the answer against the entry's answer; and a single digit asked of the same model.
 
-`--feedback N` has the model word the feedback to N answers and counts how often the check refused it. `--speed N`
-grades N development answers against all points of their entries and against the first five, and takes the time.
+`--free` takes answers instead that were to use words of their own. `--feedback N` has the model word the feedback to N
+answers and counts how often the check refused it. `--speed N` grades N development answers against all points of their
+entries and against the first five, and takes the time.
 """
 
 from __future__ import annotations
@@ -138,39 +139,6 @@ def speed(coach: Coach, count: int) -> dict[str, Any]:
     return {
         name: {"answers": len(t), "median": round(float(np.median(t)), 2), "p95": round(float(np.percentile(t, 95)), 2)}
         for name, t in taken.items()
-    }
-
-
-def fit(coach: Coach) -> dict[str, Any]:
-    """Weights of the verdicts' regression from the development half, and its log loss on entries left out in turn."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss, roc_auc_score
-    from sklearn.model_selection import GroupKFold, cross_val_predict
-
-    rows: list[tuple[float, ...]] = []
-    made: list[int] = []
-    entries: list[str] = []
-    for r in records("dev"):
-        entry = coach.entry(r["entry"])
-        if r["kind"] == "hostile":
-            continue
-        features = coach.judge().features(Task.of_entry(entry, coach.foil(entry)), r["answer"])
-        for point, row in zip(entry.key_points, features, strict=False):
-            if r["labels"][point.id] != "partial":
-                rows.append(row)
-                made.append(int(r["labels"][point.id] == "covered"))
-                entries.append(entry.id)
-        print(json.dumps({"entry": r["entry"], "kind": r["kind"], "labels": r["labels"], "features": features}))
-    x, y = np.array(rows), np.array(made)
-    model = LogisticRegression(C=10.0)
-    held_out = cross_val_predict(model, x, y, groups=entries, cv=GroupKFold(5), method="predict_proba")[:, 1]
-    model.fit(x, y)
-    return {
-        "verdicts": len(y),
-        "bias": round(float(model.intercept_[0]), 2),
-        "weights": [round(float(w), 2) for w in model.coef_[0]],
-        "log_loss": round(float(log_loss(y, held_out)), 3),
-        "auc": round(float(roc_auc_score(y, held_out)), 3),
     }
 
 
@@ -320,7 +288,6 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
     parser.add_argument("--left-out", type=int, default=0, help="rows of --mohler to pass over, in their random order")
-    parser.add_argument("--fit", action="store_true", help="fit the verdicts' regression on the development half")
     parser.add_argument("--feedback", type=int, default=0, help="answers to word feedback for")
     parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
     parser.add_argument("--model", default=None)
@@ -329,8 +296,6 @@ def main() -> int:
     coach.wait_ready(model=True)
     if args.mohler:
         result = mohler(coach, args.mohler, args.limit, args.left_out)
-    elif args.fit:
-        result = fit(coach)
     elif args.speed:
         result = speed(coach, args.speed)
     elif args.feedback:

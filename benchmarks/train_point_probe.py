@@ -92,7 +92,7 @@ class Marked:
     beside: list[tuple[list[Read], list[Read]]]
 
     def features(self, probe: PointProbe | None, of: Sequence[int] | None = None) -> Floats:
-        """The rows of `Judge.features` of all answers, or of some."""
+        """The rows that `Judge` judges points by, of all answers or of some."""
         rows = []
         for n in range(len(self.read)) if of is None else of:
             nulls, models = self.beside[n]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from coach.llm import States
     from coach.retrieval import Vectors
 
-# Logistic regressions on the rows of `Judge.features`, fitted on the development halves of `benchmarks/grading.py`:
+# Logistic regressions on the rows of `Judge._features`, fitted on the development halves of `benchmarks/grading.py`:
 # `train_point_probe.py`, 2,169 verdicts on answers to fifteen entries. The second has what a probe reads before the
 # last column; beside it the model's own yes or no tells nothing.
 POINT_BIAS, POINT_WEIGHTS = -3.77, (4.44, 3.1, 8.31)
@@ -212,13 +212,6 @@ class Judge:
                     null = null.moved(n, signs, max).moved(n, model.only(n), min)
         return Calibration(null, model)
 
-    def features(self, task: Task, answer: str) -> list[tuple[float, ...]]:
-        """What each point's verdict is judged by, none for an answer that states nothing; for the benchmark's fit."""
-        screened = screened_for(task, answer)
-        if not screened.sentences:
-            return []
-        return self._features(task, screened, best_fit(task, screened, self._encoder))
-
     def _features(self, task: Task, screened: Screened, fits: Sequence[float]) -> list[tuple[float, ...]]:
         """For each point where its signs lie between null and model answers, and how well the best sentence fits it."""
         placed = self.calibrate(task).placed(self._signs(task, screened.text))
@@ -229,7 +222,7 @@ class Judge:
         fitting = _fitting(task, screened, near)
         verdicts = []
         if task.curated:
-            fits = [float(best) for best in fitting.max(axis=0)[: len(task.points)]]
+            fits = _best(task, fitting)
             likely = [_likely(row) for row in self._features(task, screened, fits)]
         else:
             likely = self._agreement(task, screened)
@@ -312,7 +305,12 @@ def of_points(states: States) -> States:
 def best_fit(task: Task, screened: Screened, encoder: Encoder) -> list[float]:
     """How well the best sentence of an answer fits each point (`coach.evidence`)."""
     near = _nearness(Stretches.of(screened.sentences, encoder), task, encoder)
-    return [float(best) for best in _fitting(task, screened, near).max(axis=0)[: len(task.points)]]
+    return _best(task, _fitting(task, screened, near))
+
+
+def _best(task: Task, fitting: Vectors) -> list[float]:
+    """For each point how well the sentence that fits it best does, from (sentences, points and other ones)."""
+    return [float(best) for best in fitting.max(axis=0)[: len(task.points)]]
 
 
 def _nearness(found: Stretches, task: Task, encoder: Encoder) -> Vectors:
@@ -333,7 +331,7 @@ def _fitting(task: Task, screened: Screened, near: Vectors) -> Vectors:
 
 
 def _likely(row: Sequence[float]) -> float:
-    """The probability that a point is made, from its row of `Judge.features`."""
+    """The probability that a point is made, from its row of `Judge._features`."""
     bias, weights = (POINT_BIAS, POINT_WEIGHTS) if len(row) == len(POINT_WEIGHTS) else (PROBED_BIAS, PROBED_WEIGHTS)
     return logistic(bias, weights, row)
 
