@@ -10,7 +10,6 @@ probe and without. Run it, and `calibrate.py` after it, when the prompt, the mod
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -25,10 +24,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
+from train_probe import opened, remembered
 
 from coach.calibration import Calibration, Signs
 from coach.coach import Coach
-from coach.config import settings_from
 from coach.judge import Task, best_fit, of_points, replies_for, screened_for, signs_from
 from coach.llm import ChoiceStates
 from coach.point_probe import PointProbe, points_file
@@ -58,18 +57,12 @@ class Reader:
     keep: Path | None
 
     def __call__(self, task: Task, text: str) -> Read:
-        name = hashlib.sha1(json.dumps([task.question, text]).encode()).hexdigest()[:16]
-        path = self.keep / f"{name}.npz" if self.keep else None
-        if path and path.exists():
-            with np.load(path) as file:
-                return Read(signs_from(file["row"]), file["states"])
-        row, states = self.llm.choice_states(points_prompt(task.question, text), replies_for(task), LAYERS)
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.npz")
-            np.savez(partial, row=row, states=of_points(states).astype(np.float16))
-            partial.rename(path)
-        return Read(signs_from(row), of_points(states))
+        def ask() -> dict[str, Floats]:
+            row, states = self.llm.choice_states(points_prompt(task.question, text), replies_for(task), LAYERS)
+            return {"row": np.array(row), "states": of_points(states).astype(np.float16)}
+
+        found = remembered(self.keep, [task.question, text], ask)
+        return Read(signs_from(found["row"]), found["states"])
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ class Marked:
     """The points of all answers, a row each: whether they are made, what is known of them, and the states.
 
     `null` is the mean of the null answers' states for the same point. `places` says where an answer's rows begin and
-    end; `read` and `calibrated` have one element an answer, nulls and models of its entry beside it.
+    end; `read` has one element an answer, and so has `beside`: what was read of its entry's null and model answers.
     """
 
     made: NDArray[np.bool_]
@@ -198,13 +191,12 @@ def main() -> int:
     parser.add_argument("--model", default=None)
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
-    coach = Coach.load(settings_from(None, model=args.model))
-    coach.wait_ready(model=True)
-    assert isinstance(coach.llm, ChoiceStates)
-    data = marked(coach, Reader(coach.llm, args.keep))
+    coach, llm, name = opened(args.model)
+    assert isinstance(llm, ChoiceStates)
+    data = marked(coach, Reader(llm, args.keep))
     without, probed = regression(data, data.features(None)), regression(data, left_out(data)[:, 1:])
     print(json.dumps({"without": without, "with the probe in place of yes or no": probed}, indent=1))
-    trained(data, np.ones(len(data.made), dtype=bool)).save(points_file(coach.llm.name))
+    trained(data, np.ones(len(data.made), dtype=bool)).save(points_file(name))
     return 0
 
 

@@ -15,7 +15,7 @@ import hashlib
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,23 +71,34 @@ def read(
 
 def kept(coach: Coach, llm: HiddenStates, record: dict[str, Any], layers: Sequence[int], keep: Path | None) -> States:
     """The states of one record, from the folder `keep` where they were read before."""
-    name = hashlib.sha1(json.dumps([record["entry"], record["sentences"]]).encode()).hexdigest()[:16]
-    path = keep / f"{name}.npz" if keep else None
+    sentences = [sentence for sentence, _ in record["sentences"]]
+
+    def look() -> dict[str, NDArray[Any]]:
+        task = Task.of_entry(coach.entry(record["entry"]), "")
+        found = Stretches.of(sentences, coach.index)
+        reference = Likeness.of(found, task.misconceptions, task.true, coach.index).reference()
+        states = [s.astype(np.float16) for s in states_of(llm, layers, task.question, reference, sentences)]
+        return {"states": np.concatenate(states), "lengths": np.array([len(s) for s in states])}
+
+    found = remembered(keep, [record["entry"], record["sentences"]], look)
+    return np.split(found["states"], np.cumsum(found["lengths"])[:-1])
+
+
+def remembered(
+    keep: Path | None, key: list[Any], compute: Callable[[], dict[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
+    """What `compute` gives for a key, from the folder `keep` where it was computed before."""
+    path = keep / f"{hashlib.sha1(json.dumps(key).encode()).hexdigest()[:16]}.npz" if keep else None
     if path and path.exists():
         with np.load(path) as file:
-            return np.split(file["states"], np.cumsum(file["lengths"])[:-1])
-    entry = coach.entry(record["entry"])
-    task = Task.of_entry(entry, "")
-    sentences = [sentence for sentence, _ in record["sentences"]]
-    found = Stretches.of(sentences, coach.index)
-    reference = Likeness.of(found, task.misconceptions, task.true, coach.index).reference()
-    states = [s.astype(np.float16) for s in states_of(llm, layers, task.question, reference, sentences)]
+            return {name: file[name] for name in file.files}
+    found = compute()
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
-        np.savez(partial, states=np.concatenate(states), lengths=[len(s) for s in states])
+        np.savez(partial, **found)  # type: ignore[arg-type]
         partial.rename(path)
-    return states
+    return found
 
 
 def opened(model: str | None) -> tuple[Coach, HiddenStates, str]:

@@ -191,12 +191,12 @@ class TransformersLLM:
             mask = None
             if self._loaded.sharable and len(piece) > 1:
                 mask = causal_mask(begin, len(piece))
-            logits = self._forward(cache, piece, positions, mask, [len(piece) - 1], stop)[0]
+            [logits], _ = self._forward(cache, piece, positions, mask, [len(piece) - 1], stop)
         return logits
 
     def _step(self, cache: Any, ids: Sequence[int], position: int, stop: threading.Event | None) -> torch.Tensor:
         """Compute a token and those guessed after it; logits (tokens, vocabulary)."""
-        return self._forward(cache, ids, range(position, position + len(ids)), None, range(len(ids)), stop)
+        return self._forward(cache, ids, range(position, position + len(ids)), None, range(len(ids)), stop)[0]
 
     def _forward(
         self,
@@ -206,21 +206,12 @@ class TransformersLLM:
         mask: torch.Tensor | None,
         at: Sequence[int],
         stop: threading.Event | None,
-    ) -> torch.Tensor:
-        """Logits (len(at), vocabulary) in float32 on the processor; `mask` (tokens, cached + tokens) is boolean."""
-        return self._watched_forward(cache, ids, positions, mask, at, stop, ())[0]
-
-    def _watched_forward(
-        self,
-        cache: Any,
-        ids: Sequence[int],
-        positions: Sequence[int],
-        mask: torch.Tensor | None,
-        at: Sequence[int],
-        stop: threading.Event | None,
-        layers: Sequence[int],
+        layers: Sequence[int] = (),
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """`_forward`, and what each of `layers` passes on: (tokens, hidden)."""
+        """Logits (len(at), vocabulary) in float32 on the processor, and what each of `layers` passes on.
+
+        The latter has shape (tokens, hidden); `mask` (tokens, cached + tokens) is boolean.
+        """
         import torch
 
         with self._my_turn(stop), torch.inference_mode(), watched(self._loaded.model, layers) as seen:
@@ -279,12 +270,7 @@ class TransformersLLM:
 
         Raises `ModelError` when there are no choices, or when `stop` was set before the end.
         """
-        tokens = self._loaded.tokens
-        options = [tuple(tokens.plain(choice)) for choice in choices]
-        if not options or not all(options):
-            raise ModelError(f"The choices {list(choices)!r} leave nothing to compare; give at least one, none empty.")
-        limit = self._loaded.description.context - max(map(len, options))
-        chats = [tokens.prompt(messages, limit).ids for messages in messages_list]
+        chats, options = self._tokens_of(messages_list, choices)
         if not chats:
             return []
         try:
@@ -300,11 +286,20 @@ class TransformersLLM:
         """Log-probabilities of the choices, and what the model makes of each; see `coach.llm.ChoiceStates`."""
         if not self._loaded.sharable:
             raise ModelError(f"{self.name} {_SEES_PART}")
+        chats, options = self._tokens_of([messages], choices)
+        [(pack, logits, seen)] = self._packed(chats, options, None, layers)
+        return pack.scores(logits)[0], side_by_side([stream[pack.ends(0)] for stream in seen], self._loaded)
+
+    def _tokens_of(
+        self, messages_list: Sequence[Sequence[Message]], choices: Sequence[str]
+    ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Tokens of chats that leave room for the choices, and those of the choices; raises `ModelError` without."""
         tokens = self._loaded.tokens
         options = [tuple(tokens.plain(choice)) for choice in choices]
-        chat = tokens.prompt(messages, self._loaded.description.context - max(map(len, options))).ids
-        [(pack, logits, seen)] = self._packed([chat], options, None, layers)
-        return pack.scores(logits)[0], side_by_side([stream[pack.ends(0)] for stream in seen], self._loaded)
+        if not options or not all(options):
+            raise ModelError(f"The choices {list(choices)!r} leave nothing to compare; give at least one, none empty.")
+        limit = self._loaded.description.context - max(map(len, options))
+        return [tokens.prompt(messages, limit).ids for messages in messages_list], options
 
     def hidden_states(
         self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
@@ -361,7 +356,7 @@ class TransformersLLM:
             apart = _whole_pieces(held, shared)
             self._extend(cache, first[:apart], held, stop)
             for pack in pack_chats([chat[shared:] for chat in chats], options, first[:shared], apart, PACKED_PIECE):
-                found = self._watched_forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop, layers)
+                found = self._forward(cache, pack.ids, pack.positions, pack.mask(), pack.at, stop, layers)
                 cache.cut_to(shared)
                 yield pack, *found
         finally:
