@@ -18,7 +18,7 @@ from coach.llm import LLM, FinishReason, GenerationOptions
 from coach.plain_text import readable
 from coach.prompts import addition_prompt, clipped
 from coach.resolution import Resolution, resolve
-from coach.retrieval import Index
+from coach.retrieval import Index, terms
 from coach.selection import ALSO_MARGIN, Quotation, quotations, related, suggestions, wants_one_sentence
 from coach.sentences import sentence_spans, split_sentences
 from coach.session import Exchange, Session
@@ -107,10 +107,15 @@ def answer(
 
 def _unsaid(quoted: Sequence[Quotation], session: Session) -> tuple[Quotation, ...]:
     """Quotations with less of what surrounds the answer where an earlier reply said it: the best of it is enough."""
-    said = "\n".join(exchange.answer for exchange in session.exchanges)
+    said = [set(terms(s)) for exchange in session.exchanges for s in split_sentences(exchange.answer)]
+
+    def new(sentence: str) -> bool:
+        words = set(terms(sentence))
+        return not any(words <= before for before in said)
+
     kept = []
     for quotation in quoted:
-        rest = tuple(sentence for sentence in quotation.core[ALWAYS_CORE:] if sentence not in said)
+        rest = tuple(sentence for sentence in quotation.core[ALWAYS_CORE:] if new(sentence))
         kept.append(replace(quotation, core=quotation.core[:ALWAYS_CORE] + rest))
     return tuple(kept)
 

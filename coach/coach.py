@@ -179,9 +179,16 @@ class Coach:
         session = replace(session, style="realistic" if realistic else "coached")
         return session.practising(Exercise(chosen.id, chosen.question))
 
-    def named(self, text: str) -> tuple[str, ...]:
-        """The ids of the entries that a text names; while the index is loading it waits."""
-        return self.index.named(text)
+    def entry_on(self, subject: str) -> str | None:
+        """The id of the entry that a subject names or that covers it; None for one that no entry covers.
+
+        While the index is loading it waits. A bare word says less than a question about it, so both are looked up.
+        """
+        named = self.index.named(subject)
+        if named:
+            return named[0]
+        looked_up = (self.index.search(query, 1) for query in (subject, f"What is {subject}?"))
+        return next((found.hits[0].entry.id for found in looked_up if found.answerable), None)
 
     def respond(self, session: Session, text: str, stop: threading.Event | None = None) -> Iterator[Event]:
         """Take a text typed or said during practice: an answer is graded, a question is answered."""

@@ -46,11 +46,11 @@ class Practice:
         subject = quiz_subject(text)
         if subject is None:
             return None
-        named = self.coach.named(subject) if subject else ()
-        if subject and not named:
+        entry = self.coach.entry_on(subject) if subject else None
+        if subject and entry is None:
             return None
         asked = replace(view, said=(*view.said, Said("user", text)))
-        return self.begin(asked, style=view.session.style, entry=named[0] if named else None)
+        return self.begin(asked, style=view.session.style, entry=entry)
 
     def hint(self, view: View) -> View:
         """The next step of the hint ladder."""

@@ -136,11 +136,16 @@ def _nearest(question: str, query: str, entry: Entry, index: Index, count: int) 
         score[n] += WORDS_WEIGHT * shares[n] + _KIND_BONUS[passage.kind] + bonus.get(passage.text, 0.0)
     chosen: list[list[int]] = [[], []]  # what answers, and the core around it
 
+    def goes_further(n: int, than: int) -> bool:
+        """Whether one statement says what another does and more: in the same words to begin with, or nearly so."""
+        begins = passages[n].text.startswith(passages[than].text.rstrip("."))
+        return begins or (words[than] <= words[n] and float(vectors[n] @ vectors[than]) >= SAID_IN_CORE)
+
     def take(rows: Iterable[int], into: list[int], most: int, similar: float) -> None:
         for n in rows:
             before = [*chosen[0], *chosen[1]]
-            shorter = [m for m in before if words[m] <= words[n] and float(vectors[n] @ vectors[m]) >= SAID_IN_CORE]
-            if shorter:  # the same and more
+            shorter = [m for m in before if goes_further(n, m)]
+            if shorter:
                 for group in chosen:
                     group[:] = [n if m == shorter[0] else m for m in group if m not in shorter[1:]]
             elif all(float(vectors[n] @ vectors[m]) < similar and not words[n] <= words[m] for m in before):

@@ -64,8 +64,8 @@ class FakeCoach:
                 return entry
         raise CoachError(f"There is no entry {key!r}.")
 
-    def named(self, text: str) -> tuple[str, ...]:
-        return ("dropout",) if "dropout" in text else ()
+    def entry_on(self, subject: str) -> str | None:
+        return "dropout" if "dropout" in subject else None
 
     def ask(self, session: Session, text: str, stop: threading.Event | None = None) -> Iterator[Event]:
         stop = stop or threading.Event()

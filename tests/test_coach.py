@@ -120,6 +120,20 @@ def test_an_entry_is_found_or_the_ids_are_named(curated: Coach) -> None:
         curated.entry("gam")
 
 
+@pytest.mark.parametrize(
+    ("subject", "fitting"),
+    [
+        ("GANs", {"gan"}),
+        ("overfitting", {"regularisation", "diagnosing-overfitting", "bias-variance"}),  # the name of no entry
+        ("embeddings", {"layers", "feature-extraction"}),  # a bare word says too little
+        ("metrics", {"evaluating-models"}),  # and here it says more than a question
+        ("the history of Rome", {None}),
+    ],
+)
+def test_a_subject_has_the_entry_that_covers_it(curated: Coach, subject: str, fitting: set[str | None]) -> None:
+    assert curated.entry_on(subject) in fitting
+
+
 def test_the_coach_is_left_as_it_was_by_a_visitor(index: Index) -> None:
     coach = Coach.of(index.entries, index, FakeLLM(writing("Bread needs flour."), Reader()))
     before = dict(vars(coach))

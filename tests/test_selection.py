@@ -49,6 +49,14 @@ def test_quotations_stand_word_for_word_in_the_entry_and_none_twice(index: Index
     assert len(set(sentences)) == len(sentences)
 
 
+def test_a_statement_gives_way_to_one_that_goes_on_from_it(index: Index) -> None:
+    entry = index.entry("batch-normalisation")
+    for query in ("why do we need batch norm? and at test time?", "batch normalisation and at test time?"):
+        sentences = [s for q in quotations("and at test time?", query, [entry], index) for s in q.sentences]
+        for one in sentences:
+            assert not [other for other in sentences if other != one and other.startswith(one.rstrip("."))]
+
+
 def test_no_false_claim_is_ever_quoted_even_when_asked_for_in_its_own_words(index: Index) -> None:
     for entry in index.entries[::5]:
         claims = {wrong.claim for wrong in entry.misconceptions}
