@@ -19,190 +19,23 @@ import argparse
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 import tomllib
-import wave
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import psutil
+from recordings import Recording, left_out, recordings
+from sounds import hostile
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from coach.audio import SAMPLE_RATE, Samples, Span, resampled
+from coach.audio import SAMPLE_RATE
 from coach.config import BUILT_IN_KNOWLEDGE, settings_from
 from coach.delivery import Delivery, delivery, is_filler
 from coach.doubts import doubts
 from coach.speech import Whisper, load_transcriber
 from coach.terms import VOCABULARY, folded, terms_in
 from coach.transcript import Transcript
-from coach.voice import spoken_text, wave_bytes
-
-DATA = Path(__file__).parent / "data" / "speech.jsonl"
-MARK = re.compile(r"\[([^\]]+)\]")
-FILLERS = ("um", "uh", "er", "hmm")
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A made recording and the truth about it."""
-
-    id: str
-    entry: str
-    voice: str
-    noise: str
-    samples: Samples
-    words: tuple[str, ...]  # in order, fillers included, as written
-    fillers: tuple[Span, ...]  # the spliced ones
-    filler_count: int  # spliced and in the running text
-    pauses: tuple[Span, ...]  # silences over 1 s
-    speech: Span  # from the first sound to the last
-
-
-@lru_cache(maxsize=1)
-def piper():  # type: ignore[no-untyped-def]
-    from coach.voice import Voice
-
-    return Voice.load()
-
-
-def wave_samples(path: Path) -> Samples:
-    with wave.open(str(path)) as file:
-        values = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float32) / 2**15
-        return resampled(values, file.getframerate())
-
-
-def available(voice: str) -> bool:
-    engine = voice.split()[0]
-    return (
-        piper() is not None
-        if engine == "piper"
-        else shutil.which("espeak-ng" if engine == "espeak" else engine) is not None
-    )
-
-
-def speak(voice: str, text: str) -> Samples:
-    """One piece of text by one voice at 16 kHz, the silence around it cut off."""
-    engine, name, speed, *more = voice.split()
-    if engine == "piper":
-        samples = resampled(*piper().samples(text, float(speed), float(more[0]) if more else None))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "out.wav"
-            command = (
-                ["espeak-ng", "-v", name, "-s", speed, "-w", str(path), text]
-                if engine == "espeak"
-                else ["flite", "-voice", name, "--setf", f"duration_stretch={speed}", "-t", text, "-o", str(path)]
-            )
-            subprocess.run(command, check=True, capture_output=True, timeout=60)
-            samples = wave_samples(path)
-    loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
-    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
-
-
-def changed(samples: Samples, effect: str) -> Samples:
-    """Samples after an effect of sox that keeps the length, such as "pitch 200" or "reverb 30"."""
-    if not effect:
-        return samples
-    with tempfile.TemporaryDirectory() as folder:
-        before, after = Path(folder) / "before.wav", Path(folder) / "after.wav"
-        before.write_bytes(wave_bytes(samples, SAMPLE_RATE))
-        subprocess.run(["sox", str(before), str(after), *effect.split()], check=True, capture_output=True, timeout=60)
-        return wave_samples(after)
-
-
-def noise(kind: str, length: int, seed: int) -> Samples:
-    """White or pink noise with an effective value of one."""
-    rng = np.random.default_rng(seed)
-    white = rng.standard_normal(length)
-    if kind == "pink":
-        spectrum = np.fft.rfft(white)
-        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-        white = np.fft.irfft(spectrum, n=length)
-    return (white / np.sqrt(np.mean(white**2))).astype(np.float32)
-
-
-def build(row: dict[str, str], seed: int, as_written: bool = False) -> Recording:
-    """The recording of one line of the data file, short forms said as people say them unless `as_written`."""
-    rng = np.random.default_rng(seed)
-    parts: list[Samples] = [np.zeros(int(rng.uniform(0.3, 1.2) * SAMPLE_RATE), dtype=np.float32)]
-    position = len(parts[0])
-    speech_start = position / SAMPLE_RATE
-    words: list[str] = []
-    fillers: list[Span] = []
-    level = None
-
-    def add(samples: Samples) -> None:
-        nonlocal position
-        parts.append(samples)
-        position += len(samples)
-
-    def gap(seconds: float) -> None:
-        add(np.zeros(int(seconds * SAMPLE_RATE), dtype=np.float32))
-
-    for index, piece in enumerate(MARK.split(row["text"])):
-        if index % 2 == 0 and piece.strip(" .,"):
-            samples = speak(row["voice"], piece.strip() if as_written else spoken_text(piece))
-            level = level or float(np.sqrt(np.mean(samples**2)))
-            add(samples * (0.08 / level))
-            words += piece.split()
-            gap(0.15)
-        elif index % 2 and piece in FILLERS:
-            samples = speak(row["voice"], piece.capitalize() + ".")
-            fillers.append(Span(position / SAMPLE_RATE, (position + len(samples)) / SAMPLE_RATE))
-            add(samples * (0.07 / max(1e-6, float(np.sqrt(np.mean(samples**2))))))
-            words.append(piece)
-            gap(float(rng.uniform(0.1, 0.4)))
-        elif index % 2:
-            # The gap after the piece before counts, so that the silence is as long as the text says.
-            position -= len(parts[-1])
-            parts.pop()
-            gap(float(piece))
-    position -= len(parts[-1])
-    parts.pop()
-    speech = Span(speech_start, position / SAMPLE_RATE)
-    gap(float(rng.uniform(0.3, 1.0)))
-    samples = np.concatenate(parts)
-    pauses = tuple(silences(samples, speech, 1.0))
-    samples = changed(samples, row.get("effect", ""))
-    if row["noise"]:
-        kind, ratio = row["noise"].split()
-        samples = samples + 0.08 * 10 ** (-float(ratio) / 20) * noise(kind, len(samples), seed)
-    else:
-        samples = samples + 1e-4 * noise("pink", len(samples), seed)
-    running = [w for w in words if re.sub(r"\W", "", w).lower() in FILLERS]
-    return Recording(
-        row["id"], row["entry"], row["voice"], row["noise"], samples.astype(np.float32), tuple(words), tuple(fillers),
-        len(running), pauses, speech,
-    )  # fmt: skip
-
-
-def silences(clean: Samples, within: Span, least: float) -> Iterator[Span]:
-    """Silences of a recording without noise that last longer than `least` seconds."""
-    low, high = int(within.start * SAMPLE_RATE), int(within.end * SAMPLE_RATE)
-    loud = np.flatnonzero(np.abs(clean[low:high]) > 1e-3) + low
-    for i in np.flatnonzero(np.diff(loud) > least * SAMPLE_RATE):
-        yield Span(float(loud[i]) / SAMPLE_RATE, float(loud[i + 1]) / SAMPLE_RATE)
-
-
-def recordings(split: str, only: str = "", as_written: bool = False) -> Iterator[Recording]:
-    for number, line in enumerate(DATA.read_text(encoding="utf-8").splitlines()):
-        row = json.loads(line)
-        if row["split"] == split and only in f"{row['id']} {row['voice']} {row['noise']}" and available(row["voice"]):
-            yield build(row, number, as_written)
-
-
-def left_out(split: str) -> int:
-    rows = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    return sum(row["split"] == split and not available(row["voice"]) for row in rows)
 
 
 def entry_terms(entry: str) -> tuple[str, ...]:
@@ -384,63 +217,6 @@ def measure(args: argparse.Namespace, whisper: Whisper) -> dict[str, object]:
         **{name: figures(counts) for name, counts in chosen.items() if counts},
         "real_time_factor": round(busy / max(seconds, 1), 3),
     }
-
-
-def bursts(seed: int, kind: str) -> Samples:
-    """Eight seconds with coughs (two noisy bursts with a voiced end) or key strokes."""
-    rng = np.random.default_rng(seed)
-    samples = 1e-3 * noise("pink", 8 * SAMPLE_RATE, seed)
-    starts = (1.0, 1.45, 4.0, 4.4, 4.8) if kind == "cough" else np.sort(rng.uniform(0.3, 7.3, 25))
-    for start in starts:
-        length = int((0.3 if kind == "cough" else 0.05) * SAMPLE_RATE)
-        t = np.arange(length) / SAMPLE_RATE
-        burst = rng.standard_normal(length)
-        if kind == "cough":
-            spectrum, f = np.fft.rfft(burst), np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
-            spectrum *= np.exp(-(((f - 500) / 400) ** 2)) + 0.6 * np.exp(-(((f - 1500) / 600) ** 2)) + 0.2
-            burst = np.fft.irfft(spectrum, length)
-            burst = 0.4 * burst / np.abs(burst).max() * np.where(t < 0.03, t / 0.03, np.exp(-(t - 0.03) / 0.06))
-            burst += 0.05 * np.sign(np.sin(2 * np.pi * 140 * t)) * (t > 0.15) * np.exp(-np.maximum(t - 0.15, 0) / 0.05)
-        else:
-            burst = 0.3 * burst * np.exp(-t / 0.005)
-        first = int(start * SAMPLE_RATE)
-        samples[first : first + length] += burst.astype(np.float32)
-    return samples
-
-
-def music(seed: int, vibrato: float, decay: float) -> Samples:
-    """Fifteen seconds of chords with overtones."""
-    rng = np.random.default_rng(seed)
-    samples = np.zeros(15 * SAMPLE_RATE)
-    t = np.arange(int(1.2 * SAMPLE_RATE)) / SAMPLE_RATE
-    for k in range(24):
-        root = 220 * 2 ** (rng.choice([0, 3, 5, 7, 10, -2, -5]) / 12)
-        chord = np.zeros(len(t))
-        for interval in (0, rng.choice([3, 4]), 7):
-            for h in range(1, 8):
-                wave_ = np.sin(2 * np.pi * root * 2 ** (interval / 12) * h * t + vibrato * np.sin(11 * np.pi * t))
-                chord += 0.03 * wave_ / h**1.3
-        first = int(k * 0.6 * SAMPLE_RATE)
-        part = (chord * np.minimum(1, t / 0.01) * np.exp(-t / decay))[: len(samples) - first]
-        samples[first : first + len(part)] += part
-    return samples.astype(np.float32)
-
-
-def hostile() -> dict[str, Samples]:
-    """Sounds without speech."""
-    ten = 10 * SAMPLE_RATE
-    t = np.arange(ten) / SAMPLE_RATE
-    sounds = {"silence": np.zeros(ten, dtype=np.float32)}
-    for level in (0.001, 0.02, 0.2):
-        sounds |= {f"{kind} noise {level}": level * noise(kind, ten, 7) for kind in ("white", "pink")}
-    sounds["hum"] = (0.05 * np.sin(100 * np.pi * t) + 0.03 * np.sin(300 * np.pi * t)).astype(np.float32)
-    sounds["breath"] = 0.05 * noise("pink", ten, 8) * (0.5 + 0.5 * np.sin(0.6 * np.pi * t)).astype(np.float32) ** 3
-    sounds |= {f"{kind} {seed}": bursts(seed, kind) for kind in ("cough", "keys") for seed in (1, 2, 3)}
-    sounds |= {
-        f"music {seed}": music(seed, vibrato, decay) for seed, vibrato, decay in ((1, 0, 1.2), (2, 2, 5), (3, 0, 5))
-    }
-    sounds["ringing"] = (0.2 * np.sin(880 * np.pi * t) * (t % 2 < 1)).astype(np.float32)
-    return sounds
 
 
 def refuse(whisper: Whisper) -> dict[str, object]:
