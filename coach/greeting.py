@@ -90,10 +90,16 @@ def greeting(text: str) -> Greeting | None:
 
 
 _QUIZ = re.compile(
-    r"(?:(?:please|ok(?:ay)?|now|and|then|hey|hi|(?:can|could|would|will) you|i want you to)[\s,]+)*"
-    r"(?:(?:quiz|test|grill|drill|examine|interview) me|ask me (?:a|another|some|the next) questions?|"
-    r"(?:let'?s|let us|i (?:want|would like) to) practi[cs]e)"
-    r"(?:[\s,]+(?:(?:a question )?(?:on|about|in|with)[\s,]+)?(?P<subject>.+?))?[\s,]*(?:please|now)?[\s.!?]*",
+    r"(?:(?:please|ok(?:ay)?|now|and|then|so|hey|hi|(?:can|could|would|will) you|"
+    r"i(?: want|'d like| would like) you to)[\s,]+)*"
+    r"(?:(?:quiz|test|grill|drill|examine|interview) me|(?:test|check) my (?:knowledge|understanding)(?: of)?|"
+    r"ask me (?:a|an|another|one|some|the next|something)(?: (?:hard|easy|practice|interview|mock))*(?: questions?)?|"
+    r"(?:give me|start|begin|let'?s (?:do|have|start)) (?:a|an|another|one|the next|my)"
+    r"(?: (?:practice|interview|mock|hard|easy))* (?:question|quiz|interview|exercise)|next question|quiz|"
+    r"(?:(?:let'?s|let us|i (?:want|need|would like) to|i'd like to) )?practi[cs]e(?: questions?)?)"
+    r"(?:[\s,:]+(?:(?:a question )?(?:on|about|in|with)[\s,]+)?"
+    r"(?P<subject>(?!(?:please|now|what|which|how|why|when|is|are|do|does|can)\b).+?))?"
+    r"[\s,]*(?:please|now)?[\s.!?]*",
     re.IGNORECASE,
 )
 
