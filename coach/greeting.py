@@ -98,16 +98,21 @@ _QUIZ = re.compile(
     r"(?: (?:practice|interview|mock|hard|easy))* (?:question|quiz|interview|exercise)|next question|quiz|"
     r"(?:(?:let'?s|let us|i (?:want|need|would like) to|i'd like to) )?practi[cs]e(?: questions?)?)"
     r"(?:[\s,:]+(?:(?:a question )?(?:on|about|in|with)[\s,]+)?"
-    r"(?P<subject>(?!(?:please|now|what|which|how|why|when|is|are|do|does|can)\b).+?))?"
+    r"(?P<subject>(?!(?:please|now)\b).+?))?"
     r"[\s,]*(?:please|now)?[\s.!?]*",
     re.IGNORECASE,
 )
 
 
+_QUESTION = re.compile(r"(?:^|[:.,?])\s*(?:what|which|how|why|when|is|are|do|does|can)\b", re.IGNORECASE)
+
+
 def quiz_subject(text: str) -> str | None:
     """What somebody wants to be quizzed on, such as "GANs" in "quiz me on GANs"; "" for anything, None for no quiz."""
     wish = _QUIZ.fullmatch(text.replace("’", "'").strip()) if len(text) <= _MOST_CHARACTERS else None
-    return None if wish is None else wish["subject"] or ""
+    if wish is None or _QUESTION.search(wish["subject"] or ""):
+        return None
+    return wish["subject"] or ""
 
 
 def _asks(text: str) -> bool:
