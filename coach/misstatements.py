@@ -59,6 +59,10 @@ CONFIRMED = 0.5  # the same as the third where something read the sentence
 # How much nearer to a misconception than to anything true a sentence is when the model is asked about it whatever was
 # read: of the errors there a reader takes three of a hundred for true that stand almost word for word in the list.
 PLAIN = 0.08
+# How much more the model has to take it for the claim than for the correction for it to be told as what was said, where
+# it is less plain than that: of 160 false development sentences near to a misconception that one is theirs in some 100,
+# and in nine of ten of those that are told so.
+SAYS_IT = 0.25
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
 DOUBTFUL = 0.05
@@ -266,13 +270,14 @@ def misstatements(
 def _judged(one: Candidate, signs: Signs, likeness: Likeness) -> Misstatement:
     """A sentence judged by what was read, and by what the model was asked if it was: either can be sure alone.
 
-    A misconception that is less near than something true, and that the model does not take it for, is not what it says.
+    A misconception that is hardly nearer than something true, and that the model does not take it for, is not what it
+    says.
     """
     probability = signs.probability
     lead = signs.lead or signs.plain_lead
     asked = _asked(one, lead) if lead else 0.0
     flagged = signs.flagged or asked >= CONFIRMED
-    says = one.misconception if one.beyond_truth >= 0 or lead > 0 else likeness.denied(one.sentence)
+    says = one.misconception if one.beyond_truth >= PLAIN or lead >= SAYS_IT else likeness.denied(one.sentence)
     return Misstatement(one.sentence, says, max(probability, asked), flagged)
 
 

@@ -18,6 +18,7 @@ from coach.misstatements import (
     MAX_PER_SENTENCE,
     MOST_OF_OTHERS,
     OF_A_TRUE_ONE,
+    PLAIN,
     Candidate,
     Likeness,
     Misstatement,
@@ -130,10 +131,17 @@ def test_what_is_nearer_to_a_misconception_than_to_the_truth_is_doubted(encoder:
 
 
 def test_what_a_probe_finds_false_comes_with_the_misconception_that_it_says(encoder: SentenceEncoder) -> None:
-    found = {one.sentence: one for one in read(Reading("stays"), likeness(SAID, encoder))}
+    found = {one.sentence: one for one in read(Reading("stays", verbatim), likeness(SAID, encoder))}
     assert set(found) == set(SAID)
     assert found[SAID[1]].misconception == ON
     assert found[SAID[1]].probability > 0.7 > max(found[SAID[0]].probability, found[SAID[2]].probability)
+
+
+def test_a_misconception_that_is_merely_near_is_not_put_into_the_candidates_mouth(encoder: SentenceEncoder) -> None:
+    alike = likeness(SAID, encoder)
+    assert 0 <= next(one for one in alike.nearest() if one.sentence == SAID[1]).beyond_truth < PLAIN
+    found = {one.sentence: one for one in read(Reading("stays"), alike)}  # to the model claim and correction are alike
+    assert found[SAID[1]].misconception == Misconception(SAID[1], ON.correction)
 
 
 def test_a_stumble_at_talk_without_punctuation_counts_for_less(encoder: SentenceEncoder) -> None:
