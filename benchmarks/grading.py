@@ -4,9 +4,10 @@
 those that thresholds were chosen on. Compared in the same run: TF-IDF cosine, MiniLM cosine, and the share of the
 reference's words, each of the answer against the entry's answer; and a single digit asked of the same model.
 
-`--free` takes answers instead that were to use words of their own. `--feedback N` has the model word the feedback to N
-answers and counts how often the check refused it. `--speed N` grades N development answers against all points of their
-entries and against the first five, and takes the time.
+`--free` takes answers instead that were to use words of their own, `--own` answers to questions that six users might
+add (`data/own`), on which nothing was trained and no threshold chosen. `--feedback N` has the model word the feedback
+to N answers and counts how often the check refused it. `--speed N` grades N development answers against all points of
+their entries and against the first five, and takes the time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +39,12 @@ from coach.prompts import clipped
 from coach.retrieval import terms
 
 DATA = Path(__file__).parent / "data"
-KNOWN, FREE = "ab", "c"  # files of answers of known quality, and of such as were told to use words of their own
+KNOWN, FREE, OWN = ("a", "b"), ("c",), ("own",)  # files of answers of known quality: to what, says the head of the file
 ONE_ERROR, WITH_GAPS = ("good_error", "error"), ("good", "gaps")
 FEW_POINTS = 5  # as many as the time is wanted for; every entry has more
 
 
-def records(split: str, files: str = KNOWN) -> list[dict[str, Any]]:
+def records(split: str, files: Sequence[str] = KNOWN) -> list[dict[str, Any]]:
     lines = [line for f in files for line in (DATA / f"grading-{f}.jsonl").read_text(encoding="utf-8").splitlines()]
     found = [json.loads(line) for line in lines if line.strip()]
     return [r for r in found if r["split"] == split and r["kind"] != "follow_up"]
@@ -157,7 +159,7 @@ def in_order(rows: list[tuple[str, int, float]]) -> tuple[float, int]:
     return right / max(pairs, 1), pairs
 
 
-def own_answers(coach: Coach, chosen: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+def of_known_quality(coach: Coach, chosen: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     if limit:
         ids = sorted({r["entry"] for r in chosen})[:limit]
         chosen = [r for r in chosen if r["entry"] in ids]
@@ -285,6 +287,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--free", action="store_true", help="grade the answers in words of their own")
+    parser.add_argument("--own", action="store_true", help="grade answers to questions that users might add")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
     parser.add_argument("--left-out", type=int, default=0, help="rows of --mohler to pass over, in their random order")
@@ -292,7 +295,7 @@ def main() -> int:
     parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
-    coach = Coach.load(settings_from(None, model=args.model))
+    coach = Coach.load(settings_from(None, model=args.model, knowledge=(DATA / "own",) if args.own else None))
     coach.wait_ready(model=True)
     if args.mohler:
         result = mohler(coach, args.mohler, args.limit, args.left_out)
@@ -301,7 +304,8 @@ def main() -> int:
     elif args.feedback:
         result = worded_feedback(coach, records(args.split), args.feedback)
     else:
-        result = own_answers(coach, records(args.split, FREE if args.free else KNOWN), args.limit)
+        files = OWN if args.own else FREE if args.free else KNOWN
+        result = of_known_quality(coach, records(args.split, files), args.limit)
     print(json.dumps(result, indent=1))
     return 0
 
