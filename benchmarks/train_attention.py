@@ -1,7 +1,7 @@
 """Write a file of `coach/probes`: networks with attention that tell false sentences from true ones in hidden states.
 
 `python benchmarks/train_attention.py --keep FOLDER` trains them on the states that `train_probe.py` reads, of the
-sentences of the third round and later ones and of some earlier answers; sixteen minutes on two cores after as much
+sentences of the third round and later ones and of some earlier answers; half an hour on two cores after as much
 reading as is not yet in the folder. They stand beside the networks that `train_probe.py` wrote, and take the states as
 these do: run it after that. At the end it says how well all of them do on answers that nothing was trained on.
 """

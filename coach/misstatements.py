@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # `Signs` with the odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond
 # the truth alone. With both odds there were more alarms in the held-back half than with the probe's alone; with a
 # sentence's length and the number of sentences fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -7.85, (1.52, 5.0, 2.23, 2.15, 0.82, -0.64)
+PROBED_BIAS, PROBED_WEIGHTS = -7.58, (1.64, 4.65, 2.26, 2.21, 0.74, -0.6)
 READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
@@ -50,7 +50,7 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
-# alone. On those 528 answers, entries left out in turn, the first flags 194 of 242 errors and 13 of 286 answers without
+# alone. On those 528 answers, entries left out in turn, the first flags 195 of 242 errors and 13 of 286 answers without
 # one; of 198 answers the second 39 of 92 and 3 of 106, the third 30 and (of 75 answers) 2.
 FLAGGED = 0.6
 FLAGGED_READ = 0.7
@@ -59,10 +59,10 @@ CONFIRMED = 0.5  # the same as the third where something read the sentence
 # How much nearer to a misconception than to anything true a sentence is when the model is asked about it whatever was
 # read: of the errors there a reader takes three of a hundred for true that stand almost word for word in the list.
 PLAIN = 0.08
-# How much more the model has to take it for the claim than for the correction for it to be told as what was said, where
-# it is less plain than that: of 160 false development sentences near to a misconception that one is theirs in some 100,
-# and in nine of ten of those that are told so.
-SAYS_IT = 0.25
+# How much more the model has to take it for the claim than for the correction for the claim to be told as what was
+# said, where it is less plain than that: of 160 false development sentences that are nearer to a misconception than to
+# anything true some 100 say it, and 59 of the 70 that are told so (read by one who knew the rule).
+SAYS_IT = 0.5
 # How much nearer a sentence may be to something true than to a misconception and still be doubted. In the development
 # half 92 % of the sentences that make a point wrongly are this near, and 25 to 31 % of those that make one.
 DOUBTFUL = 0.05

@@ -153,7 +153,7 @@ def test_a_stumble_at_talk_without_punctuation_counts_for_less(encoder: Sentence
 
 def test_the_model_can_be_sure_where_nothing_else_is(encoder: SentenceEncoder) -> None:
     llm = Reading("stays", verbatim)
-    unsure = Readers(probe=Probe(llm, weights([0.0], -0.5)))
+    unsure = Readers(probe=Probe(llm, weights([0.0], -0.3)))
     found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
     assert [one.misconception for one in found if one.flagged] == [ON]
 
