@@ -19,6 +19,7 @@ ANSWER_WORDS = (120, 220)
 SPOKEN_WORDS = (140, 220)
 KEY_POINTS = (4, 7)
 MIN_ALIASES = 8
+MIN_FACTS = 8
 MIN_MISCONCEPTIONS = 3
 MIN_FOLLOW_UPS = 3
 
@@ -27,7 +28,8 @@ _SHOWN = 80  # characters of a faulty value in a message
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _URL = re.compile(r"https?://\S+\.\S+")
 _FIELDS = frozenset(
-    "id number question topic difficulty aliases answer spoken key_points misconceptions follow_ups references".split()
+    "id number question topic difficulty aliases answer spoken facts key_points misconceptions follow_ups "
+    "references".split()
 )
 
 
@@ -70,7 +72,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Entry:
-    """One interview question with its curated answer and what a grader and a coach need to know about it."""
+    """One interview question with its curated answer and what a grader and a coach need to know about it.
+
+    `facts` are true statements beyond the answer that candidates make: a grader does not take them for errors.
+    """
 
     id: str
     question: str
@@ -80,6 +85,7 @@ class Entry:
     difficulty: int = 2
     aliases: tuple[str, ...] = ()
     spoken: str = ""
+    facts: tuple[str, ...] = ()
     key_points: tuple[KeyPoint, ...] = ()
     misconceptions: tuple[Misconception, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()
@@ -290,6 +296,7 @@ def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
         difficulty=reader.whole("difficulty", 1, 3, 2),
         aliases=reader.texts("aliases", MIN_ALIASES),
         spoken=spoken,
+        facts=reader.texts("facts", MIN_FACTS),
         key_points=points,
         misconceptions=_read_misconceptions(reader),
         follow_ups=_read_follow_ups(reader, points),

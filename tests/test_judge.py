@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def judge(encoder: SentenceEncoder, tmp_path: Path) -> Judge:
 
 def made(card: Scorecard) -> set[str]:
     return {v.key_point.id for v in card.verdicts if v.status in ("covered", "partial")}
+
+
+def test_what_is_true_beyond_the_answer_counts_as_true(index: Index) -> None:
+    entry = replace(index.entry("dropout"), facts=("Dropout was proposed in 2012.",))
+    assert "Dropout was proposed in 2012." in Task.of_entry(entry, "").true
+    question = entry.follow_ups[0].question
+    assert "Dropout was proposed in 2012." in Task.of_follow_up(entry, question, "").true
 
 
 def test_the_model_answer_makes_every_point_and_the_foil_none(judge: Judge, entry: Entry) -> None:

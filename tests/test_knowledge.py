@@ -11,6 +11,10 @@ from coach.config import BUILT_IN_KNOWLEDGE
 from coach.errors import KnowledgeError
 from coach.knowledge import TOPICS, Entry, key_points_from, load_entries
 
+FIELDS = (
+    *("id", "number", "question", "topic", "difficulty", "aliases", "answer", "spoken", "facts"),
+    *("key_points", "misconceptions", "follow_ups", "references"),
+)
 MINIMAL = 'id = "{id}"\nquestion = "What is it?"\nanswer = "It is one thing. It is also another thing."\n'
 
 
@@ -129,6 +133,7 @@ topic = {a = 1}
 difficulty = "hard"
 aliases = [1, 2]
 spoken = 1979-05-27
+facts = [""]
 key_points = "none"
 misconceptions = [1]
 follow_ups = {question = "q"}
@@ -167,8 +172,7 @@ def fields_of(faults: tuple[str, ...]) -> set[str]:
 def test_every_field_of_a_wrong_type_is_reported_at_once(tmp_path: Path) -> None:
     put(tmp_path, "x.toml", WRONG_EVERYWHERE)
     faults = faults_of(tmp_path)
-    wanted = "id question answer number topic difficulty aliases spoken key_points misconceptions follow_ups references"
-    assert fields_of(faults) == {*wanted.split(), "colour"}
+    assert fields_of(faults) == {*FIELDS, "colour"}
     assert all(fault.startswith(f"{tmp_path.name}/x.toml: ") for fault in faults)
 
 
@@ -257,5 +261,4 @@ def test_a_built_in_entry_must_be_complete(tmp_path: Path, old: str, new: str, f
 
 def test_the_guide_names_every_field() -> None:
     guide = (BUILT_IN_KNOWLEDGE / "README.md").read_text(encoding="utf-8")
-    fields = "id number question topic difficulty aliases answer spoken key_points misconceptions follow_ups references"
-    assert [name for name in fields.split() if name not in guide] == []
+    assert [name for name in FIELDS if name not in guide] == []

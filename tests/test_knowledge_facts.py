@@ -33,6 +33,7 @@ def statements(entry: Entry) -> Iterator[str]:
         yield wrong.correction
     for follow_up in entry.follow_ups:
         yield from follow_up.expects
+    yield from entry.facts
 
 
 def stated(key: str, *needles: str) -> str:
@@ -552,3 +553,90 @@ def test_error_of_the_central_difference() -> None:
     assert "order ε squared" in stated("forward-backward-propagation", "central difference")
     errors = [abs((math.sin(1 + e) - math.sin(1 - e)) / (2 * e) - math.cos(1)) for e in (1e-2, 1e-3)]
     assert errors[0] / errors[1] == pytest.approx(100, rel=0.01)
+
+
+# --- facts beyond the answers ---
+
+
+def test_identities_of_activations() -> None:
+    z = torch.linspace(-6, 6, 241, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(torch.sigmoid(z).sum(), z)
+    assert slope.max().item() in figures(stated("activation-functions", "derivative of the sigmoid", "maximum"))
+    stated("activation-functions", "tanh(z) = 2 sigma(2z) - 1")
+    torch.testing.assert_close(torch.tanh(z), 2 * torch.sigmoid(2 * z) - 1)
+    stated("activation-functions", "two logits equals the sigmoid of their difference")
+    pair = torch.stack([z, torch.zeros_like(z)])
+    torch.testing.assert_close(torch.softmax(pair, dim=0)[0], torch.sigmoid(z))
+    stated("activation-functions", "same constant to all logits does not change the softmax")
+    torch.testing.assert_close(torch.softmax(pair + 3, dim=0), torch.softmax(pair, dim=0))
+    stated("activation-functions", "softplus", "its derivative is the sigmoid")
+    (slope,) = torch.autograd.grad(F.softplus(z).sum(), z)
+    torch.testing.assert_close(slope, torch.sigmoid(z))
+    stated("activation-functions", "gelu and swish are not monotonic")
+    for curve in (F.gelu, F.silu):
+        assert curve(torch.tensor(-1.0)) < curve(torch.tensor(-4.0)) < 0
+
+
+def test_defaults_of_torch() -> None:
+    assert nn.Dropout().p in figures(stated("dropout", "nn.Dropout", "its default is"))
+    assert nn.BatchNorm2d(1).momentum in figures(stated("batch-normalisation", "PyTorch", "default momentum of"))
+    adam = torch.optim.Adam([torch.zeros(1, requires_grad=True)]).defaults
+    assert {adam["lr"], *adam["betas"]} <= figures(stated("hyperparameters", "Adam in PyTorch", "beta values"))
+    decay = torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).defaults["weight_decay"]
+    assert {decay, adam["weight_decay"]} <= figures(stated("hyperparameters", "default weight decay"))
+    loader = DataLoader(range(10))  # type: ignore[arg-type]
+    assert loader.batch_size in figures(stated("epoch-iteration-batch", "DataLoader by default uses a batch size"))
+    assert len(loader) == 10
+    stated("layers", "stride of a max-pooling layer defaults to its window size")
+    assert nn.MaxPool2d(3).stride == 3
+    stated("convolution-output-size", "padding='same' only for stride 1")
+    with pytest.raises(ValueError, match="same"):
+        nn.Conv2d(1, 1, 3, stride=2, padding="same")
+    stated("batch-normalisation", "batch of one in a dense layer", "raises an error")
+    with pytest.raises(ValueError, match="more than 1 value"):
+        nn.BatchNorm1d(4)(torch.zeros(1, 4))
+
+
+def test_sizes_and_counts_beyond_the_answers() -> None:
+    nine = parameters(nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 1)))
+    assert nine == 9
+    stated("single-vs-multilayer-perceptron", "multilayer perceptron for XOR", "nine parameters")
+    assert {49.0} <= figures(stated("convolution-output-size", "49 weights plus one bias"))
+    assert parameters(nn.Conv2d(1, 1, 7)) == 49 + 1
+    stacked = nn.Sequential(*(nn.Conv2d(1, 1, 3) for _ in range(3)))(torch.zeros(1, 1, 28, 28))
+    assert stacked.shape[-1] in figures(stated("convolution-output-size", "three stacked 3 by 3 convolutions"))
+    n, f, s, p = 9, 4, 3, 1
+    stated("convolution-output-size", "transposed convolution", "(N - 1)S - 2P + F")
+    assert nn.ConvTranspose2d(1, 1, f, s, p)(torch.zeros(1, 1, n, n)).shape[-1] == (n - 1) * s - 2 * p + f
+    gates = parameters(nn.LSTM(5, 6, bias=True)) - 4 * 6  # torch has a second bias for each gate
+    stated("lstm", "4(h(d + h) + h) parameters")
+    assert gates == 4 * (6 * (5 + 6) + 6)
+    unseen = (1 - 1 / 100_000) ** 100_000
+    assert round(100 * unseen) in figures(stated("epoch-iteration-batch", "with replacement", "not seen"))
+    assert round(100 * math.sqrt(0.9 * 0.1 / 100)) == 3
+    stated("evaluating-models", "standard error of about three percentage points")
+    block = parameters(nn.TransformerEncoderLayer(64, 4, 256, bias=False)) - 2 * 64  # without the norms' gains
+    stated("transformer", "12d² weights", "4d² in attention", "8d² in the feed-forward")
+    assert block == 12 * 64**2
+
+
+def test_fourteen_of_sixteen_boolean_functions_are_separable() -> None:
+    inputs = list(product((0, 1), repeat=2))
+    planes = list(product((-1.0, 0.0, 1.0), (-1.0, 0.0, 1.0), (-1.5, -0.5, 0.5, 1.5)))
+    found = {tuple(a * x + b * y + c > 0 for x, y in inputs) for a, b, c in planes}
+    assert len(found) == 14
+    assert {16.0, 14.0} <= figures(stated("single-vs-multilayer-perceptron", "Boolean functions of two inputs"))
+
+
+def test_the_best_constants_and_dice() -> None:
+    targets = torch.tensor([1.0, 2.0, 9.0])
+    guesses = torch.linspace(0, 10, 1001)
+    squared = ((guesses[:, None] - targets) ** 2).mean(1)
+    absolute = (guesses[:, None] - targets).abs().mean(1)
+    stated("evaluating-models", "minimises MSE is the mean", "MAE is their median")
+    assert guesses[squared.argmin()].item() == pytest.approx(targets.mean().item(), abs=0.01)
+    assert guesses[absolute.argmin()].item() == pytest.approx(targets.median().item(), abs=0.01)
+    stated("evaluating-models", "Dice = 2·IoU / (1 + IoU)")
+    overlap, one, other = 3, 5, 7
+    iou = overlap / (one + other - overlap)
+    assert 2 * overlap / (one + other) == pytest.approx(2 * iou / (1 + iou))
