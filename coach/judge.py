@@ -117,9 +117,8 @@ class Task:
 
 
 def _true(entry: Entry) -> tuple[str, ...]:
-    """What an entry states, but for the corrections, which stand beside their misconceptions, and facts beyond it."""
-    stated = tuple(p.text for p in passages_of(entry) if p.kind in STATED and p.kind != "correction")
-    return stated + entry.facts
+    """What an entry states, but for the corrections, which stand beside their misconceptions."""
+    return tuple(p.text for p in passages_of(entry) if p.kind in STATED and p.kind != "correction")
 
 
 def screened_for(task: Task, answer: str) -> Screened:

@@ -74,7 +74,8 @@ class Reference:
 class Entry:
     """One interview question with its curated answer and what a grader and a coach need to know about it.
 
-    `facts` are true statements beyond the answer that candidates make: a grader does not take them for errors.
+    `facts` are true statements beyond the answer: questions about them are answered, and a grader does not take them
+    for errors.
     """
 
     id: str

@@ -8,10 +8,12 @@ from typing import Literal
 from coach.knowledge import Entry
 from coach.sentences import split_sentences
 
-PassageKind = Literal["question", "alias", "answer", "key_point", "why", "follow_up", "expected", "claim", "correction"]
+PassageKind = Literal[
+    "question", "alias", "answer", "key_point", "why", "follow_up", "expected", "fact", "claim", "correction"
+]
 
 ASKED: frozenset[PassageKind] = frozenset({"question", "alias", "follow_up"})  # what people ask, not what is stated
-STATED: frozenset[PassageKind] = frozenset({"answer", "key_point", "why", "expected", "correction"})  # what is true
+STATED: frozenset[PassageKind] = frozenset({"answer", "key_point", "why", "expected", "fact", "correction"})  # true
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def passages_of(entry: Entry) -> tuple[Passage, ...]:
     for follow_up in entry.follow_ups:
         found.append(Passage(entry.id, "follow_up", follow_up.question, follow_up.probes))
         found += [Passage(entry.id, "expected", text, follow_up.probes) for text in follow_up.expects]
+    found += [Passage(entry.id, "fact", text) for text in entry.facts]
     for misconception in entry.misconceptions:
         found.append(Passage(entry.id, "claim", misconception.claim))
         found.append(Passage(entry.id, "correction", misconception.correction))

@@ -29,6 +29,7 @@ CORE_WEIGHT = 0.08  # cosine that one step of a key point's weight is worth ther
 COMPARED_SENTENCES = 2  # statements of each entry when two are set against each other
 SIMILAR = 0.86  # cosine above which two statements say the same
 SAID_IN_CORE = 0.78  # cosine to a statement already chosen from which a key point is not added to it
+GOES_FURTHER = 0.7  # cosine from which a statement with all words of another says the same and more
 FOLLOW_UP_MATCH = 0.72  # cosine to a follow-up question from which its expected points are the answer
 REPEATED = 0.62  # cosine to an earlier question from which a suggestion would repeat it
 FOLLOW_UP_BONUS = 0.2
@@ -37,7 +38,7 @@ ALSO_MARGIN = 0.06  # score distance within which a second entry answers the que
 _ONE_SENTENCE = re.compile(r"\b(?:one|1|a|a single|single)[- ]sentence\b|\btl;?dr\b", re.IGNORECASE)
 
 # Sentences of the answer and of the follow-ups read best on their own; a key point says the same more tersely.
-_KIND_BONUS = {"answer": 0.08, "expected": 0.0, "correction": 0.0, "key_point": 0.08, "why": -0.03}
+_KIND_BONUS = {"answer": 0.08, "expected": 0.0, "fact": 0.0, "correction": 0.0, "key_point": 0.08, "why": -0.03}
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,11 @@ def _nearest(question: str, query: str, entry: Entry, index: Index, count: int) 
         score[n] += WORDS_WEIGHT * shares[n] + _KIND_BONUS[passage.kind] + bonus.get(passage.text, 0.0)
     chosen: list[list[int]] = [[], []]  # what answers, and the core around it
 
-    def goes_further(n: int, than: int) -> bool:
-        """Whether one statement says what another does and more: in the same words to begin with, or nearly so."""
-        begins = passages[n].text.startswith(passages[than].text.rstrip("."))
-        return begins or (words[than] <= words[n] and float(vectors[n] @ vectors[than]) >= SAID_IN_CORE)
-
     def take(rows: Iterable[int], into: list[int], most: int, similar: float) -> None:
         for n in rows:
             before = [*chosen[0], *chosen[1]]
-            shorter = [m for m in before if goes_further(n, m)]
-            if shorter:
+            shorter = [m for m in before if words[m] <= words[n] and float(vectors[n] @ vectors[m]) >= GOES_FURTHER]
+            if shorter:  # the same and more
                 for group in chosen:
                     group[:] = [n if m == shorter[0] else m for m in group if m not in shorter[1:]]
             elif all(float(vectors[n] @ vectors[m]) < similar and not words[n] <= words[m] for m in before):
