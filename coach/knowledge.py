@@ -19,7 +19,6 @@ ANSWER_WORDS = (120, 220)
 SPOKEN_WORDS = (140, 220)
 KEY_POINTS = (4, 7)
 MIN_ALIASES = 8
-MIN_FACTS = 8
 MIN_MISCONCEPTIONS = 3
 MIN_FOLLOW_UPS = 3
 
@@ -297,7 +296,7 @@ def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
         difficulty=reader.whole("difficulty", 1, 3, 2),
         aliases=reader.texts("aliases", MIN_ALIASES),
         spoken=spoken,
-        facts=reader.texts("facts", MIN_FACTS),
+        facts=reader.texts("facts", 1) if "facts" in table else (),
         key_points=points,
         misconceptions=_read_misconceptions(reader),
         follow_ups=_read_follow_ups(reader, points),

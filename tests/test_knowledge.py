@@ -36,6 +36,12 @@ def test_there_are_the_thirty_in_their_order(entries: tuple[Entry, ...]) -> None
     assert {entry.id for entry in entries} == {path.stem for path in BUILT_IN_KNOWLEDGE.glob("*.toml")}
 
 
+def test_each_of_them_goes_beyond_its_answer(entries: tuple[Entry, ...]) -> None:
+    for entry in entries:
+        assert len(entry.facts) >= 12, entry.id
+        assert not [fact for fact in entry.facts if fact in entry.answer or not fact.endswith((".", '."'))]
+
+
 def test_titles_differ_and_every_topic_is_known(entries: tuple[Entry, ...]) -> None:
     assert len({entry.title for entry in entries}) == 30
     assert {entry.topic for entry in entries} <= set(TOPICS)
