@@ -295,6 +295,9 @@ def main() -> int:
     parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
+    chosen = records(args.split, OWN if args.own else FREE if args.free else KNOWN)
+    if not chosen:
+        parser.error(f"there are no such answers for --split {args.split}; all of them are held back: --split test")
     coach = Coach.load(settings_from(None, model=args.model, knowledge=(DATA / "own",) if args.own else None))
     coach.wait_ready(model=True)
     if args.mohler:
@@ -304,8 +307,7 @@ def main() -> int:
     elif args.feedback:
         result = worded_feedback(coach, records(args.split), args.feedback)
     else:
-        files = OWN if args.own else FREE if args.free else KNOWN
-        result = of_known_quality(coach, records(args.split, files), args.limit)
+        result = of_known_quality(coach, chosen, args.limit)
     print(json.dumps(result, indent=1))
     return 0
 

@@ -97,22 +97,21 @@ _QUIZ = re.compile(
     r"(?:give me|start|begin|let'?s (?:do|have|start)) (?:a|an|another|one|the next|my)"
     r"(?: (?:practice|interview|mock|hard|easy))* (?:question|quiz|interview|exercise)|next question|quiz|"
     r"(?:(?:let'?s|let us|i (?:want|need|would like) to|i'd like to) )?practi[cs]e(?: questions?)?)"
-    r"(?:[\s,:]+(?:(?:a question )?(?:on|about|in|with)[\s,]+)?"
-    r"(?P<subject>(?!(?:please|now)\b).+?))?"
+    r"(?:[\s,:]+(?:(?:a question )?(?:on|about|in|with)[\s,]+)?(?P<subject>(?!(?:please|now)\b).+?))?"
     r"[\s,]*(?:please|now)?[\s.!?]*",
     re.IGNORECASE,
 )
-
-
+# A question instead of a subject, as in "practice question: what is dropout?".
 _QUESTION = re.compile(r"(?:^|[:.,?])\s*(?:what|which|how|why|when|is|are|do|does|can)\b", re.IGNORECASE)
 
 
 def quiz_subject(text: str) -> str | None:
     """What somebody wants to be quizzed on, such as "GANs" in "quiz me on GANs"; "" for anything, None for no quiz."""
     wish = _QUIZ.fullmatch(text.replace("’", "'").strip()) if len(text) <= _MOST_CHARACTERS else None
-    if wish is None or _QUESTION.search(wish["subject"] or ""):
+    if wish is None:
         return None
-    return wish["subject"] or ""
+    subject = wish["subject"] or ""
+    return None if _QUESTION.search(subject) else subject
 
 
 def _asks(text: str) -> bool:

@@ -159,9 +159,11 @@ class _Reader:
             return default
         return value
 
-    def texts(self, name: str, least: int, table: dict[str, object] | None = None, prefix: str = "") -> tuple[str, ...]:
+    def texts(
+        self, name: str, least: int, table: dict[str, object] | None = None, prefix: str = "", required: bool = True
+    ) -> tuple[str, ...]:
         value = (self.table if table is None else table).get(name)
-        if value is None and not self.strict:
+        if value is None and not (required and self.strict):
             return ()
         if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
             self.fault(prefix + name, f"got {_shown(value)}; write a list of texts, none empty.")
@@ -296,7 +298,7 @@ def _read_entry(path: Path, strict: bool) -> tuple[Entry | None, list[str]]:
         difficulty=reader.whole("difficulty", 1, 3, 2),
         aliases=reader.texts("aliases", MIN_ALIASES),
         spoken=spoken,
-        facts=reader.texts("facts", 1) if "facts" in table else (),
+        facts=reader.texts("facts", 1, required=False),
         key_points=points,
         misconceptions=_read_misconceptions(reader),
         follow_ups=_read_follow_ups(reader, points),

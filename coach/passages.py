@@ -13,7 +13,8 @@ PassageKind = Literal[
 ]
 
 ASKED: frozenset[PassageKind] = frozenset({"question", "alias", "follow_up"})  # what people ask, not what is stated
-STATED: frozenset[PassageKind] = frozenset({"answer", "key_point", "why", "expected", "fact", "correction"})  # true
+# What is true.
+STATED: frozenset[PassageKind] = frozenset({"answer", "key_point", "why", "expected", "fact", "correction"})
 
 
 @dataclass(frozen=True)
