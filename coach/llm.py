@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from coach.adapters import Adapters
+
     States = NDArray[np.float32]
 
 Role = Literal["system", "user", "assistant"]
@@ -89,14 +91,19 @@ class HiddenStates(Protocol):
     """What an engine may offer beyond `LLM`: a look at what the model makes of a chat, for a probe."""
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
+        self,
+        messages_list: Sequence[Sequence[Message]],
+        layers: Sequence[int],
+        beginning: Sequence[Message],
+        adapters: Adapters | None = None,
     ) -> list[States]:
         """For each chat the residual stream after the first n layers, for each n of `layers` in rising order.
 
         The shape is (tokens, layers times width), each layer's part with a mean square of 1. The stream is that of the
         model as published, however the engine holds it. The tokens are those from where the chats part from one another
-        and from `beginning`, a chat that begins as they do. Later layers are not computed. Raises `ModelError` where a
-        model cannot be read so.
+        and from `beginning`, a chat that begins as they do. Later layers are not computed. With `adapters` on these
+        tokens, the stream after layer `adapters.last` stands beside the others. Raises `ModelError` where a model
+        cannot be read so.
         """
         ...
 

@@ -61,6 +61,14 @@ class Loaded:
 
         return rotation_for(self.model.config).undone(stream)
 
+    def as_held(self, stream: torch.Tensor) -> torch.Tensor:
+        """The other way round: what a published stream (tokens, hidden) is in the layers that are loaded."""
+        if self.description.quantisation != "int8":
+            return stream
+        from coach.quantised import rotation_for
+
+        return rotation_for(self.model.config).done(stream)
+
 
 def load(settings: Settings, progress: Progress | None = None) -> Loaded:
     """Load the model that the settings name; raises `ModelError` or `WeightsError`."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # `Signs` with the odds of the probe, with those of the cross-encoder (198 answers), and on lead, nearness and beyond
 # the truth alone. With both odds there were more alarms in the held-back half than with the probe's alone; with a
 # sentence's length and the number of sentences fewer errors are flagged where few alarms are.
-PROBED_BIAS, PROBED_WEIGHTS = -7.58, (1.64, 4.65, 2.26, 2.21, 0.74, -0.6)
+PROBED_BIAS, PROBED_WEIGHTS = -7.0, (1.69, 4.47, 1.49, 2.09, 0.8, -0.37)
 READ_BIAS, READ_WEIGHTS = -2.77, (0.94, 1.62, 5.26, 4.05, 0.99, 0.0)
 BIAS, WEIGHTS = -3.56, (1.9, 2.21, 6.68)
 # A candidate's manner of speaking moves the odds of all sentences alike. Of the answer's other sentences each says at
@@ -50,9 +50,9 @@ MAX_PER_SENTENCE = 2
 MAX_CONFIRMED = 1  # sentences that the model is asked about where they were read: a second finds one error more of 92
 ASKED_FROM = 0.1  # what the probability has to be for that: three answers of four have such a sentence
 # Probabilities from which a sentence is flagged: with the probe, with the cross-encoder, and by likeness and the model
-# alone. On those 528 answers, entries left out in turn, the first flags 195 of 242 errors and 13 of 286 answers without
+# alone. On those 528 answers, entries left out in turn, the first flags 206 of 242 errors and 14 of 286 answers without
 # one; of 198 answers the second 39 of 92 and 3 of 106, the third 30 and (of 75 answers) 2.
-FLAGGED = 0.6
+FLAGGED = 0.56
 FLAGGED_READ = 0.7
 FLAGGED_ASKED = 0.35
 CONFIRMED = 0.5  # the same as the third where something read the sentence

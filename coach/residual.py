@@ -1,14 +1,15 @@
-"""The residual stream of a model, watched while it computes."""
+"""The residual stream of a model, watched while it computes, and changed by adapters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+    from coach.adapters import Adapters
     from coach.llm import States
     from coach.loading import Loaded
 
@@ -27,6 +28,84 @@ def watched(model: Any, layers: Sequence[int]) -> Iterator[list[torch.Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def states(
+    loaded: Loaded,
+    cache: Any,
+    inputs: Mapping[str, Any],
+    layers: Sequence[int],
+    adapters: Adapters | None = None,
+    begin: int = 0,
+) -> States:
+    """The residual stream after each of `layers`, side by side, for a row that the model is called with.
+
+    With `adapters` on the tokens from `begin` on, the stream that they lead to stands beside these. `cache` is the one
+    in `inputs`; of the layers that are computed twice it keeps what the adapters changed.
+    """
+    known = cache.get_seq_length()
+    wanted = sorted({*layers, *([adapters.first] if adapters else [])})
+    with watched(loaded.model, wanted) as seen:
+        _through(loaded.model, 0, max(wanted), inputs)
+    streams = dict(zip(wanted, seen, strict=True))
+    found = [streams[layer] for layer in sorted(layers)]
+    if adapters:
+        for layer in cache.layers[adapters.first : adapters.last]:
+            layer.cut_to(known)
+        beside = {name: value for name, value in inputs.items() if name != "input_ids"}
+        found.append(_adapted(loaded, adapters, streams[adapters.first], begin, beside))
+    return side_by_side(found, loaded)
+
+
+def _through(model: Any, first: int, last: int, inputs: Mapping[str, Any]) -> None:
+    """Compute the layers after the first `first` up to `last`, and no others."""
+    base = model.base_model
+    every = base.layers
+    base.layers = every[first:last]
+    try:
+        base(**inputs)
+    finally:
+        base.layers = every
+
+
+def _adapted(
+    loaded: Loaded, adapters: Adapters, stream: torch.Tensor, begin: int, inputs: Mapping[str, Any]
+) -> torch.Tensor:
+    """The stream after layer `adapters.last`, (tokens, hidden), from that after `adapters.first`.
+
+    The adapters change the tokens from `begin` on. `inputs` are those of the model but for the ids.
+    """
+    model = loaded.model
+    stream = stream.to(model.device, copy=True)
+    stream[begin:] = _changed(loaded, adapters, 0, stream[begin:])
+
+    def hook(number: int) -> Any:
+        def change(module: Any, given: Any, out: Any) -> None:
+            tokens = (out[0] if isinstance(out, tuple) else out)[0, begin:]
+            tokens.copy_(_changed(loaded, adapters, number, tokens.float()))
+
+        return change
+
+    layers = model.base_model.layers[adapters.first : adapters.last - 1]
+    handles = [layer.register_forward_hook(hook(number)) for number, layer in enumerate(layers, 1)]
+    try:
+        with watched(model, [adapters.last]) as seen:
+            embedded = {"inputs_embeds": stream[None].to(model.dtype)}
+            _through(model, adapters.first, adapters.last, {**inputs, **embedded})
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen[0]
+
+
+def _changed(loaded: Loaded, adapters: Adapters, number: int, stream: torch.Tensor) -> torch.Tensor:
+    """A stream (tokens, hidden) as one of the adapters leaves it."""
+    import torch
+
+    down, bias, up = (torch.from_numpy(part[number]).to(stream) for part in (adapters.down, adapters.bias, adapters.up))
+    published = loaded.as_published(stream)
+    size = published.pow(2).mean(-1, keepdim=True).sqrt()
+    return stream + loaded.as_held(torch.relu(published / size @ down + bias) @ up * size)
 
 
 def side_by_side(streams: Sequence[torch.Tensor], loaded: Loaded) -> States:

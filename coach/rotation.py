@@ -41,6 +41,10 @@ class Rotation:
             out[:, columns] = hadamard(weight[:, columns].t() * self.signs).t()
         return out
 
+    def done(self, stream: torch.Tensor) -> torch.Tensor:
+        """A residual stream (tokens, hidden) with the rotation."""
+        return hadamard(stream * self.signs)
+
     def undone(self, stream: torch.Tensor) -> torch.Tensor:
         """The residual stream (tokens, hidden) as it is without the rotation."""
         return hadamard(stream) * self.signs

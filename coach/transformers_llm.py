@@ -14,12 +14,13 @@ from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.loading import Description, Loaded, is_out_of_memory, load
 from coach.packing import Pack, causal_mask, pack_chats, shared_length
 from coach.reply_text import ReplyText
-from coach.residual import side_by_side, watched
+from coach.residual import side_by_side, states, watched
 from coach.weights import Progress
 
 if TYPE_CHECKING:
     import torch
 
+    from coach.adapters import Adapters
     from coach.llm import States
 
 
@@ -302,7 +303,11 @@ class TransformersLLM:
         return [tokens.prompt(messages, limit).ids for messages in messages_list], options
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
+        self,
+        messages_list: Sequence[Sequence[Message]],
+        layers: Sequence[int],
+        beginning: Sequence[Message],
+        adapters: Adapters | None = None,
     ) -> list[States]:
         """What the first layers make of what sets each chat apart; see `coach.llm.HiddenStates`."""
         from coach.kv_cache import GrowingCache
@@ -312,34 +317,40 @@ class TransformersLLM:
         prompt = self._loaded.tokens.prompt
         first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
         shared = shared_length([first, *chats])
-        cache = GrowingCache.empty(max(layers), shared + PACKED_PIECE)
+        every = [*layers, *([adapters.last] if adapters else [])]
+        cache = GrowingCache.empty(max(every), shared + PACKED_PIECE)
         held = _whole_pieces(0, shared)
         for begin in range(0, held, PROMPT_PIECE):
             piece = range(begin, begin + PROMPT_PIECE)
-            self._states(cache, first[begin : piece.stop], piece, causal_mask(begin, PROMPT_PIECE), layers)
+            self._states(cache, first[begin : piece.stop], piece, causal_mask(begin, PROMPT_PIECE), every)
         found: list[States] = []
         for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], first[:shared], held, PACKED_PIECE):
-            states = self._states(cache, pack.ids, pack.positions, pack.mask(), layers)
+            begin = shared - pack.shared  # what comes before is still of the beginning
+            rows = self._states(cache, pack.ids, pack.positions, pack.mask(), layers, adapters, begin)
             cache.cut_to(shared)
-            starts = (shared - pack.shared, *(at + 1 for at in pack.at))
-            found += [states[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
+            starts = (begin, *(at + 1 for at in pack.at))
+            found += [rows[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
         return found
 
     def _states(
-        self, cache: Any, ids: Sequence[int], positions: Sequence[int], mask: torch.Tensor, layers: Sequence[int]
+        self,
+        cache: Any,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        mask: torch.Tensor,
+        layers: Sequence[int],
+        adapters: Adapters | None = None,
+        begin: int = 0,
     ) -> States:
-        """The residual stream after each of `layers`, side by side: (tokens, layers times width)."""
+        """The residual stream after each of `layers`, side by side: (tokens, layers times width).
+
+        With `adapters` on the tokens from `begin` on, the stream that they lead to stands beside these.
+        """
         import torch
 
-        base = self._loaded.model.base_model
-        with self._my_turn(None), torch.inference_mode(), watched(self._loaded.model, layers) as seen:
-            every = base.layers
-            base.layers = every[: max(layers)]  # the others are not computed
-            try:
-                base(**self._inputs(cache, ids, positions, mask))
-            finally:
-                base.layers = every
-            return side_by_side(seen, self._loaded)
+        inputs = self._inputs(cache, ids, positions, mask)
+        with self._my_turn(None), torch.inference_mode():
+            return states(self._loaded, cache, inputs, layers, adapters, begin)
 
     def _packed(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from coach.adapters import Adapters
 from coach.cross_encoder import Beside
 from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.tokenwise import Tokenwise
@@ -131,11 +132,17 @@ class Listed(FakeLLM):
         self.name = name
         self._states = [np.array(rows, dtype=np.float32) for rows in states]
         self.asked: list[str] = []
+        self.adapters: Adapters | None = None
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
+        self,
+        messages_list: Sequence[Sequence[Message]],
+        layers: Sequence[int],
+        beginning: Sequence[Message],
+        adapters: Adapters | None = None,
     ) -> list[NDArray[np.float32]]:
         self.asked = [messages[-1].content for messages in (*messages_list, beginning)]
+        self.adapters = adapters
         return self._states
 
 

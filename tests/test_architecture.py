@@ -20,8 +20,8 @@ errors config sentences plain_text numerals care greeting batch options
 
 knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked evidence
 
-llm weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding packing
-loading residual
+adapters llm weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
+packing loading residual
 transformers_llm remote_llm
 
 prompts grounding grading feedback wording screening stretches tokenwise attention probe point_probe cross_encoder
@@ -49,11 +49,11 @@ ALONE = {
         "errors", "sentences", "plain_text", "knowledge", "passages", "vocabulary", "outside", "encoder",
         "vector_store", "ranking", "words",
     },
-    "llm": {"errors"},
+    "llm": {"errors", "adapters"},
     "weights": {"errors"},
     "transformers_llm": {
         "errors", "config", "llm", "weights", "loading", "chat_tokens", "reply_text", "kv_cache", "decoding", "packing",
-        "residual",
+        "residual", "adapters",
     },
     "remote_llm": {"errors", "config", "llm", "chat_tokens", "reply_text"},
     "prompts": {"knowledge", "llm", "retrieval", "sentences"},

@@ -10,6 +10,7 @@ import pytest
 from fake_llm import Doubting, FakeLLM, believing, weights
 from numpy.typing import NDArray
 
+from coach.adapters import Adapters
 from coach.errors import ModelError
 from coach.knowledge import Misconception
 from coach.llm import Message
@@ -63,7 +64,11 @@ class Reading(FakeLLM):
         self.word = word
 
     def hidden_states(
-        self, messages_list: Sequence[Sequence[Message]], layers: Sequence[int], beginning: Sequence[Message]
+        self,
+        messages_list: Sequence[Sequence[Message]],
+        layers: Sequence[int],
+        beginning: Sequence[Message],
+        adapters: Adapters | None = None,
     ) -> list[NDArray[np.float32]]:
         said = [messages[-1].content.split("Candidate:")[1] for messages in messages_list]
         return [np.full((3, 1), self.word in text, dtype=np.float32) for text in said]
@@ -153,7 +158,7 @@ def test_a_stumble_at_talk_without_punctuation_counts_for_less(encoder: Sentence
 
 def test_the_model_can_be_sure_where_nothing_else_is(encoder: SentenceEncoder) -> None:
     llm = Reading("stays", verbatim)
-    unsure = Readers(probe=Probe(llm, weights([0.0], -0.3)))
+    unsure = Readers(probe=Probe(llm, weights([0.0])))
     found = misstatements(likeness(SAID, encoder), "What is dropout?", llm, unsure)
     assert [one.misconception for one in found if one.flagged] == [ON]
 

@@ -11,11 +11,14 @@ import pytest
 from fake_llm import FakeLLM, Listed, weights
 from tiny_model import tiny_llm
 
+from coach.adapters import Adapters
 from coach.llm import HiddenStates
 from coach.probe import (
+    ADAPTED_SAY,
     MAX_REFERENCE,
     NEAREST,
     SHARPNESS,
+    Adapted,
     Probe,
     reference_for,
     states_of,
@@ -45,6 +48,26 @@ def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
     loaded = Tokenwise.load(tmp_path / "new" / "one.npz")
     for field in fields(Tokenwise):
         assert np.array_equal(getattr(loaded, field.name), getattr(saved, field.name)), field.name
+
+
+def test_what_adapters_lead_to_has_its_say() -> None:
+    adapters = Adapters(1, *(np.zeros(shape, np.float32) for shape in ((1, 2, 3), (1, 3), (1, 3, 2))))
+    llm = Listed([[1, 0, 5, 0]], [[0, 2, -3, 0]])
+    probe = Probe(llm, weights([1.0, -1.0]), adapted=Adapted(adapters, weights([2.0, 0.0])))
+    plain, changed = np.array([1.0, -2.0]), np.array([10.0, -6.0])
+    expected = (plain + ADAPTED_SAY * changed) / (1 + ADAPTED_SAY)
+    assert probe.odds("Why?", ["It is so."], ["One.", "Two."]) == pytest.approx(expected.tolist())
+    assert llm.adapters is adapters
+
+
+def test_adapters_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    down, bias, up = (chance.integers(-4, 4, shape).astype(np.float32) for shape in ((2, 6, 3), (2, 3), (2, 3, 6)))
+    Adapters(4, down, bias, up).save(tmp_path / "new" / "one.npz")
+    loaded = Adapters.load(tmp_path / "new" / "one.npz")
+    assert (loaded.first, loaded.last) == (4, 6)
+    for saved, read in zip((down, bias, up), (loaded.down, loaded.bias, loaded.up), strict=True):
+        assert np.array_equal(saved, read)
 
 
 def test_every_chat_begins_like_the_one_they_part_from() -> None:
@@ -82,6 +105,10 @@ def test_a_trained_probe_is_found_by_the_name_of_its_model() -> None:
     width = len(probe.tokenwise.mean)
     assert width % len(probe.tokenwise.layers) == 0
     assert probe.tokenwise(np.zeros((5, width), np.float32)).shape == (5,)
+    assert probe.adapted is not None
+    layers, one, _ = probe.adapted.adapters.down.shape
+    assert probe.adapted.reader.layers == (probe.adapted.adapters.first + layers,)
+    assert probe.adapted.reader(np.zeros((5, one), np.float32)).shape == (5,)
 
 
 def test_the_reference_holds_each_sentences_nearest_statement_first() -> None:

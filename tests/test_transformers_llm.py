@@ -5,10 +5,12 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_model import tiny_llm
 
+from coach.adapters import Adapters
 from coach.decoding import guess
 from coach.errors import ModelError
 from coach.llm import Chunk, GenerationOptions, Message
@@ -272,6 +274,14 @@ class TestChoices:
         assert not llm._turn.locked()
 
 
+def random_adapters(llm: Any) -> Adapters:
+    """One after the first of two layers, large enough to be seen."""
+    width = llm._loaded.model.config.hidden_size
+    chance = np.random.default_rng(0)
+    down, up = (chance.normal(size=shape).astype(np.float32) / 4 for shape in ((1, width, 4), (1, 4, width)))
+    return Adapters(1, down, np.full((1, 4), 0.1, np.float32), up)
+
+
 class TestHiddenStates:
     OTHER = (SYSTEM, Message("user", "gradient"))
 
@@ -304,6 +314,56 @@ class TestHiddenStates:
     def test_several_layers_stand_side_by_side(self, llm: Any) -> None:
         [both], [one], [two] = (llm.hidden_states([CHAT], layers, self.OTHER) for layers in ([1, 2], [1], [2]))
         torch.testing.assert_close(torch.tensor(both), torch.tensor([[*a, *b] for a, b in zip(one, two, strict=True)]))
+
+    def test_adapters_change_what_sets_the_chats_apart(self, llm: Any) -> None:
+        adapters = random_adapters(llm)
+        other = (SYSTEM, Message("user", "the loss"))
+        plain = llm.hidden_states([CHAT, other], [1], self.OTHER)
+        both = llm.hidden_states([CHAT, other], [1], self.OTHER, adapters)
+        base = llm._loaded.model.base_model
+        width = plain[0].shape[1]
+        for chat, before, after in zip([CHAT, other], plain, both, strict=True):
+            torch.testing.assert_close(torch.tensor(after[:, :width]), torch.tensor(before), rtol=1e-4, atol=1e-4)
+            ids = torch.tensor([list(llm._loaded.tokens.prompt(chat, 10_000).ids)])
+            begin = ids.shape[1] - len(before)
+
+            def change(module: Any, given: Any, out: Any, begin: int = begin) -> None:
+                own = (out[0] if isinstance(out, tuple) else out)[0, begin:]
+                size = own.pow(2).mean(-1, keepdim=True).sqrt()
+                inner = torch.relu(own / size @ torch.tensor(adapters.down[0]) + torch.tensor(adapters.bias[0]))
+                own += inner @ torch.tensor(adapters.up[0]) * size
+
+            ends: list[Any] = []
+
+            def end_at(module: Any, given: Any, out: Any, ends: list[Any] = ends) -> None:
+                ends.append(out)
+
+            first = base.layers[0].register_forward_hook(change)
+            second = base.layers[1].register_forward_hook(end_at)
+            with torch.inference_mode():
+                base(ids)
+            first.remove()
+            second.remove()
+            end = (ends[0][0] if isinstance(ends[0], tuple) else ends[0])[0, begin:]
+            expected = end / end.pow(2).mean(-1, keepdim=True).sqrt()
+            torch.testing.assert_close(torch.tensor(after[:, width:]), expected, rtol=1e-4, atol=1e-4)
+            assert abs(after[:, width:] - llm.hidden_states([chat], [2], self.OTHER)[0]).max() > 0.1
+
+    def test_adapters_in_quantised_layers_do_nearly_the_same(self, llm: Any) -> None:
+        adapters = random_adapters(llm)
+        [plain], [quantised] = (
+            one.hidden_states([CHAT], [1], self.OTHER, adapters) for one in (llm, tiny_llm(int8=True))
+        )
+        half = plain.shape[1] // 2
+        assert (plain[:, half:] * quantised[:, half:]).mean(axis=1).min() > 0.97
+
+    def test_what_adapters_change_is_not_kept(self, llm: Any) -> None:
+        many = [(SYSTEM, Message("user", "what is dropout " * (n % 7 + 1))) for n in range(80)]
+        found = llm.hidden_states(many, [1], self.OTHER, random_adapters(llm))
+        torch.testing.assert_close(torch.tensor(found[0]), torch.tensor(found[77]), rtol=1e-4, atol=1e-4)
+        before = generate(llm)
+        llm.hidden_states([CHAT], [1], self.OTHER, random_adapters(llm))
+        assert generate(llm) == before
 
     def test_later_layers_are_back_afterwards(self, llm: Any) -> None:
         before = generate(llm)
