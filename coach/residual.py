@@ -38,22 +38,25 @@ def states(
     adapters: Adapters | None = None,
     begin: int = 0,
 ) -> States:
-    """The residual stream after each of `layers`, side by side, for a row that the model is called with.
+    """The residual stream after each of `layers`, side by side, for the tokens of a row from `begin` on.
 
-    With `adapters` on the tokens from `begin` on, the stream that they lead to stands beside these. `cache` is the one
-    in `inputs`; of the layers that are computed twice it keeps what the adapters changed.
+    With `adapters` on these, the stream that they lead to stands beside the others. `cache` is the one in `inputs`, and
+    keeps of the layers that are computed twice what the adapters changed.
     """
     known = cache.get_seq_length()
     wanted = sorted({*layers, *([adapters.first] if adapters else [])})
     with watched(loaded.model, wanted) as seen:
-        _through(loaded.model, 0, max(wanted), inputs)
+        # As far as the adapters reach all is computed, because they see what stands before the tokens that they change.
+        _through(loaded.model, 0, max(*wanted, adapters.last if adapters else 0), inputs)
     streams = dict(zip(wanted, seen, strict=True))
-    found = [streams[layer] for layer in sorted(layers)]
+    found = [streams[layer][begin:] for layer in sorted(layers)]
     if adapters:
         for layer in cache.layers[adapters.first : adapters.last]:
-            layer.cut_to(known)
+            layer.cut_to(known + begin)
         beside = {name: value for name, value in inputs.items() if name != "input_ids"}
-        found.append(_adapted(loaded, adapters, streams[adapters.first], begin, beside))
+        beside["position_ids"] = inputs["position_ids"][:, begin:]
+        beside["attention_mask"] = inputs["attention_mask"][:, :, begin:]
+        found.append(_adapted(loaded, adapters, streams[adapters.first][begin:], beside))
     return side_by_side(found, loaded)
 
 
@@ -68,20 +71,16 @@ def _through(model: Any, first: int, last: int, inputs: Mapping[str, Any]) -> No
         base.layers = every
 
 
-def _adapted(
-    loaded: Loaded, adapters: Adapters, stream: torch.Tensor, begin: int, inputs: Mapping[str, Any]
-) -> torch.Tensor:
-    """The stream after layer `adapters.last`, (tokens, hidden), from that after `adapters.first`.
+def _adapted(loaded: Loaded, adapters: Adapters, stream: torch.Tensor, inputs: Mapping[str, Any]) -> torch.Tensor:
+    """The stream after layer `adapters.last`, (tokens, hidden), from that after `adapters.first`, all tokens changed.
 
-    The adapters change the tokens from `begin` on. `inputs` are those of the model but for the ids.
+    `inputs` are those of the model but for the ids.
     """
     model = loaded.model
-    stream = stream.to(model.device, copy=True)
-    stream[begin:] = _changed(loaded, adapters, 0, stream[begin:])
 
     def hook(number: int) -> Any:
         def change(module: Any, given: Any, out: Any) -> None:
-            tokens = (out[0] if isinstance(out, tuple) else out)[0, begin:]
+            tokens = (out[0] if isinstance(out, tuple) else out)[0]
             tokens.copy_(_changed(loaded, adapters, number, tokens.float()))
 
         return change
@@ -90,7 +89,8 @@ def _adapted(
     handles = [layer.register_forward_hook(hook(number)) for number, layer in enumerate(layers, 1)]
     try:
         with watched(model, [adapters.last]) as seen:
-            embedded = {"inputs_embeds": stream[None].to(model.dtype)}
+            changed = _changed(loaded, adapters, 0, stream.to(model.device))
+            embedded = {"inputs_embeds": changed[None].to(model.dtype)}
             _through(model, adapters.first, adapters.last, {**inputs, **embedded})
     finally:
         for handle in handles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from coach.config import Settings
@@ -328,8 +329,8 @@ class TransformersLLM:
             begin = shared - pack.shared  # what comes before is still of the beginning
             rows = self._states(cache, pack.ids, pack.positions, pack.mask(), layers, adapters, begin)
             cache.cut_to(shared)
-            starts = (begin, *(at + 1 for at in pack.at))
-            found += [rows[start : at + 1] for start, at in zip(starts, pack.at, strict=False)]
+            ends = [at + 1 - begin for at in pack.at]
+            found += [rows[start:end] for start, end in pairwise((0, *ends))]
         return found
 
     def _states(
@@ -342,10 +343,7 @@ class TransformersLLM:
         adapters: Adapters | None = None,
         begin: int = 0,
     ) -> States:
-        """The residual stream after each of `layers`, side by side: (tokens, layers times width).
-
-        With `adapters` on the tokens from `begin` on, the stream that they lead to stands beside these.
-        """
+        """What `layers` pass on of the tokens from `begin` on, and with `adapters` on these; see `residual.states`."""
         import torch
 
         inputs = self._inputs(cache, ids, positions, mask)
