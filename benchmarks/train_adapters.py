@@ -15,16 +15,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
-from train_probe import SHARPNESS, UNITS, marked, with_replay
+from train_probe import UNITS, marked, remembered, soft_maximum, values, with_replay
 
 from coach.adapters import Adapters
 from coach.coach import Coach
@@ -85,21 +85,17 @@ class Reader(nn.Module):
 
     def weights(self) -> Adapted:
         """What was learnt, for use."""
-
-        def of(parameter: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-            return parameter.detach().numpy().astype(np.float32)
-
         head = Tokenwise(
             layers=(LAST,),
             mean=np.zeros(self.hidden.in_features, np.float32),
             scale=np.ones(self.hidden.in_features, np.float32),
-            hidden=of(self.hidden.weight).T,
-            hidden_bias=of(self.hidden.bias),
-            direct=of(self.direct.weight)[0],
-            out=of(self.out.weight)[0],
+            hidden=values(self.hidden.weight).T,
+            hidden_bias=values(self.hidden.bias),
+            direct=values(self.direct.weight)[0],
+            out=values(self.out.weight)[0],
             bias=(self.out.bias + self.direct.bias).item(),
         )
-        return Adapted(Adapters(FIRST, of(self.down), of(self.bias), of(self.up)), head)
+        return Adapted(Adapters(FIRST, values(self.down), values(self.bias), values(self.up)), head)
 
 
 class Layers:
@@ -184,8 +180,7 @@ def odds(layers: Layers, reader: Reader, group: Group, lower: torch.Tensor) -> t
         own = reader.changed(number, own)
         query, own_key, own_value = layers.seen(index, own, (cos[n:], sin[n:]))
         own = layers.after(index, own, query, torch.cat([key, own_key]), torch.cat([value, own_value]), mask[n:])
-    sharp = SHARPNESS * reader.odds(own)
-    return torch.stack([(x.logsumexp(0) - log(len(x))) / SHARPNESS for x in sharp.split(group.lengths)])
+    return soft_maximum(reader.odds(own), torch.tensor(group.lengths))
 
 
 def groups(coach: Coach, loaded: Loaded, records: Sequence[dict[str, Any]]) -> Iterator[Group]:
@@ -201,10 +196,8 @@ def groups(coach: Coach, loaded: Loaded, records: Sequence[dict[str, Any]]) -> I
         order = sorted(range(len(marks)), key=lambda n: (int(nearness[n].argmax()), chance.random()))
         for begin in range(0, len(order), TOGETHER):
             rows = order[begin : begin + TOGETHER]
-            chats = [
-                truth_prompt(task.question, reference_for(nearness[rows], true), said)
-                for said in ("x", *(marks[n][0] for n in rows))
-            ]
+            reference = reference_for(nearness[rows], true)
+            chats = [truth_prompt(task.question, reference, said) for said in ("x", *(marks[n][0] for n in rows))]
             yield group(loaded, chats, [marks[n][1] for n in rows])
 
 
@@ -217,17 +210,14 @@ def group(loaded: Loaded, chats: Sequence[Sequence[Message]], false: Sequence[bo
     return Group(pack, shared, tuple(map(len, own)), tuple(false))
 
 
-def kept(layers: Layers, number: int, pack: Pack, keep: Path) -> torch.Tensor:
-    """The stream of a row after the lower layers, from the folder `keep` where it was computed before."""
-    path = keep / f"{FIRST}-{number}.pt"
-    if path.exists():
-        found: torch.Tensor = torch.load(path)
-        return found
-    found = layers.lower(pack)
-    keep.mkdir(parents=True, exist_ok=True)
-    torch.save(found, path.with_suffix(".partial"))
-    path.with_suffix(".partial").rename(path)
-    return found
+def kept(layers: Layers, one: Group, keep: Path) -> torch.Tensor:
+    """The stream of a group after the lower layers, from the folder `keep` where it was computed before."""
+
+    def compute() -> dict[str, NDArray[Any]]:
+        return {"stream": layers.lower(one.pack).view(torch.int16).numpy()}  # numpy has no such floats
+
+    found = remembered(keep, [FIRST, one.beginning, one.lengths, one.pack.ids], compute)
+    return torch.from_numpy(found["stream"]).view(torch.bfloat16)
 
 
 def train(layers: Layers, made: Sequence[Group], keep: Path) -> Adapted:
@@ -240,7 +230,7 @@ def train(layers: Layers, made: Sequence[Group], keep: Path) -> Adapted:
     )
     said: list[tuple[bool, float]] = []
     for number, one in enumerate(made, 1):
-        found = odds(layers, reader, one, kept(layers, number, one.pack, keep))
+        found = odds(layers, reader, one, kept(layers, one, keep))
         label = torch.tensor(one.false, dtype=torch.float32)
         loss = F.binary_cross_entropy_with_logits(found, label, pos_weight=torch.tensor(FALSE_WEIGHT))
         optimiser.zero_grad()

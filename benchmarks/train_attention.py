@@ -30,6 +30,7 @@ from train_probe import (
     read,
     soft_maximum,
     told_apart,
+    values,
     with_replay,
 )
 
@@ -80,28 +81,24 @@ class Network(nn.Module):
 
     def weights(self, like: Tokenwise) -> Attention:
         """What was learnt, for use."""
-
-        def of(parameter: torch.Tensor) -> NDArray[np.float32]:
-            return parameter.detach().numpy().astype(np.float32)
-
         alone = Tokenwise(
             layers=like.layers,
             mean=like.mean,
             scale=like.scale,
-            hidden=of(self.hidden.weight).T,
-            hidden_bias=of(self.hidden.bias),
-            direct=of(self.direct.weight)[0],
-            out=of(self.alone.weight)[0],
+            hidden=values(self.hidden.weight).T,
+            hidden_bias=values(self.hidden.bias),
+            direct=values(self.direct.weight)[0],
+            out=values(self.alone.weight)[0],
             bias=(self.alone.bias + self.direct.bias + self.out.bias).item(),
         )
         return Attention(
             alone=alone,
-            inward=of(self.inward.weight).T,
-            inward_bias=of(self.inward.bias),
-            places=of(self.places.weight),
-            norm_after=np.stack([of(self.norm.weight), of(self.norm.bias)]),
-            out=of(self.out.weight)[0],
-            **of_encoder_layer({key: of(value) for key, value in self.block.state_dict().items()}),
+            inward=values(self.inward.weight).T,
+            inward_bias=values(self.inward.bias),
+            places=values(self.places.weight),
+            norm_after=np.stack([values(self.norm.weight), values(self.norm.bias)]),
+            out=values(self.out.weight)[0],
+            **of_encoder_layer({key: values(value) for key, value in self.block.state_dict().items()}),
         )
 
 

@@ -135,6 +135,11 @@ def round_of(record: dict[str, Any]) -> int:
     return int(record.get("round", 2))
 
 
+def values(parameter: torch.Tensor) -> NDArray[np.float32]:
+    """What was learnt, for use."""
+    return parameter.detach().numpy().astype(np.float32)
+
+
 def soft_maximum(odds: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """What `Probe.odds_of` makes of the tokens' odds, (sentences)."""
     import torch

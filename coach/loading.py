@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from coach.int8_product import Product
+    from coach.rotation import Rotation
 
 log = logging.getLogger(__name__)
 
@@ -53,21 +55,22 @@ class Loaded:
     sharable: bool
     description: Description
 
-    def as_published(self, stream: torch.Tensor) -> torch.Tensor:
-        """The residual stream (tokens, hidden) without the rotation that quantised layers hold it in."""
+    @cached_property
+    def _rotation(self) -> Rotation | None:
+        """What quantised layers hold the stream in; none where they are as published."""
         if self.description.quantisation != "int8":
-            return stream
+            return None
         from coach.quantised import rotation_for
 
-        return rotation_for(self.model.config).undone(stream)
+        return rotation_for(self.model.config)
+
+    def as_published(self, stream: torch.Tensor) -> torch.Tensor:
+        """The residual stream (tokens, hidden) without the rotation that quantised layers hold it in."""
+        return self._rotation.undone(stream) if self._rotation else stream
 
     def as_held(self, stream: torch.Tensor) -> torch.Tensor:
         """The other way round: what a published stream (tokens, hidden) is in the layers that are loaded."""
-        if self.description.quantisation != "int8":
-            return stream
-        from coach.quantised import rotation_for
-
-        return rotation_for(self.model.config).done(stream)
+        return self._rotation.done(stream) if self._rotation else stream
 
 
 def load(settings: Settings, progress: Progress | None = None) -> Loaded:

@@ -30,6 +30,11 @@ def watched(model: Any, layers: Sequence[int]) -> Iterator[list[torch.Tensor]]:
             handle.remove()
 
 
+def deepest(layers: Sequence[int], adapters: Adapters | None) -> int:
+    """How many layers are computed to read `layers` and what `adapters` lead to."""
+    return max(*layers, adapters.last if adapters else 0)
+
+
 def states(
     loaded: Loaded,
     cache: Any,
@@ -47,7 +52,7 @@ def states(
     wanted = sorted({*layers, *([adapters.first] if adapters else [])})
     with watched(loaded.model, wanted) as seen:
         # As far as the adapters reach all is computed, because they see what stands before the tokens that they change.
-        _through(loaded.model, 0, max(*wanted, adapters.last if adapters else 0), inputs)
+        _through(loaded.model, 0, deepest(layers, adapters), inputs)
     streams = dict(zip(wanted, seen, strict=True))
     found = [streams[layer][begin:] for layer in sorted(layers)]
     if adapters:

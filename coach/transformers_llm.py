@@ -15,7 +15,7 @@ from coach.llm import Chunk, FinishReason, GenerationOptions, Message
 from coach.loading import Description, Loaded, is_out_of_memory, load
 from coach.packing import Pack, causal_mask, pack_chats, shared_length
 from coach.reply_text import ReplyText
-from coach.residual import side_by_side, states, watched
+from coach.residual import deepest, side_by_side, states, watched
 from coach.weights import Progress
 
 if TYPE_CHECKING:
@@ -318,12 +318,12 @@ class TransformersLLM:
         prompt = self._loaded.tokens.prompt
         first, *chats = [prompt(m, self._loaded.description.context).ids for m in (beginning, *messages_list)]
         shared = shared_length([first, *chats])
-        every = [*layers, *([adapters.last] if adapters else [])]
-        cache = GrowingCache.empty(max(every), shared + PACKED_PIECE)
+        last = deepest(layers, adapters)
+        cache = GrowingCache.empty(last, shared + PACKED_PIECE)
         held = _whole_pieces(0, shared)
         for begin in range(0, held, PROMPT_PIECE):
             piece = range(begin, begin + PROMPT_PIECE)
-            self._states(cache, first[begin : piece.stop], piece, causal_mask(begin, PROMPT_PIECE), every)
+            self._states(cache, first[begin : piece.stop], piece, causal_mask(begin, PROMPT_PIECE), [last])
         found: list[States] = []
         for pack in pack_chats([chat[shared:] for chat in chats], [(0,)], first[:shared], held, PACKED_PIECE):
             begin = shared - pack.shared  # what comes before is still of the beginning
