@@ -10,15 +10,19 @@ The module is imported where a model is loaded, so it may import torch at its to
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
 LEVELS = 127
-"""Quantised numbers go from -127 to 127, so that negation is exact."""
+"""Quantised weights go from -127 to 127, so that negation is exact; activations as far as their product allows."""
 
-_OFFSET = 128  # shifts signed numbers into uint8, which processors multiply with int8 in one instruction
+# Shifts signed numbers into uint8, which processors multiply with int8 in one instruction.
+_OFFSET = 128
+# Processors without VNNI cut the sum of two products to 16 bits: 2 · 127 · (64 + 65) just fits.
+_FEWER_LEVELS, _SMALLER_OFFSET = 64, 65
 _TEST_ROWS, _TEST_COLUMNS = 512, 1024  # of the weights that the ways are tried on
 _TEST_TOKENS = (1, 256)  # a step of decoding, and a piece of a prompt
 _TOO_SLOW = 0.02  # seconds; kernels take 0.001 for the larger of these, torch's plain loops 0.1
@@ -30,9 +34,10 @@ Multiply = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Product(Protocol):
-    """A way to multiply."""
+    """A way to multiply; activations may go from `-levels` to `levels`."""
 
     name: str
+    levels: int
 
     def prepared(self, weight: torch.Tensor, scale: torch.Tensor) -> Multiply:
         """The product with int8 weights (rows, columns) and their scales (rows)."""
@@ -43,6 +48,7 @@ class OneDNN:
     """oneDNN's linear layer for uint8 activations, with weights brought into its own order once."""
 
     name = "oneDNN int8"
+    levels = LEVELS
 
     def prepared(self, weight: torch.Tensor, scale: torch.Tensor) -> Multiply:
         """Reorder the weights (0.1 s for 14 MB on one core)."""
@@ -64,6 +70,7 @@ class IntMM:
     """torch's own int8 product, which reads the weights as they are."""
 
     name = "int8"
+    levels = LEVELS
 
     def prepared(self, weight: torch.Tensor, scale: torch.Tensor) -> Multiply:
         """Nothing to prepare."""
@@ -71,9 +78,32 @@ class IntMM:
         return lambda numbers: torch._int_mm(numbers, columns).float().mul_(scale)
 
 
+class FBGEMM:
+    """FBGEMM's linear layer, for processors that have AVX2 or AVX-512 and no VNNI: activations have half the levels."""
+
+    name = "FBGEMM int8"
+    levels = _FEWER_LEVELS
+
+    def prepared(self, weight: torch.Tensor, scale: torch.Tensor) -> Multiply:
+        """Reorder the weights into blocks."""
+        zeros = torch.zeros(len(weight), dtype=torch.int64)
+        quantised = torch._make_per_channel_quantized_tensor(weight, scale.double(), zeros, 0)
+        packed = torch.ops.quantized.linear_prepack(quantised, None)
+        product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+
+        def multiply(numbers: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = product(numbers.float(), 1.0, _SMALLER_OFFSET, packed)
+            return out
+
+        return multiply
+
+
 def choose_product() -> Product | None:
     """The first way that is right here and no plain loop, or None; tried in 20 ms, not looked up by name."""
-    return next((product for product in (OneDNN(), IntMM()) if _serves(product)), None)
+    with warnings.catch_warnings():
+        # Once in a process torch says that a later release has no quantised tensors; then FBGEMM does not serve.
+        warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)
+        return next((product for product in (OneDNN(), IntMM(), FBGEMM()) if _serves(product)), None)
 
 
 def _serves(product: Product) -> bool:
@@ -85,8 +115,9 @@ def _serves(product: Product) -> bool:
     try:
         multiply = product.prepared(weight, torch.ones(_TEST_ROWS))
         for tokens in _TEST_TOKENS:
-            numbers = torch.randint(-LEVELS, LEVELS + 1, (tokens, _TEST_COLUMNS), generator=generator, dtype=torch.int8)
-            numbers[0] = LEVELS
+            most = product.levels
+            numbers = torch.randint(-most, most + 1, (tokens, _TEST_COLUMNS), generator=generator, dtype=torch.int8)
+            numbers[0] = most
             if not torch.allclose(multiply(numbers.clone()), numbers.float() @ expected, rtol=0, atol=_ROUNDED):
                 return False
             if not _is_quick(multiply, numbers):

@@ -1,7 +1,8 @@
 """Eight-bit layers for the processor: weights are int8 with a scale for each row, activations int8 for each token.
 
 With `coach.rotation` merged in, one int8 number for an activation is exact enough everywhere but before the last
-projection of a layer and the output layer; there a second number carries the remainder of the first (15 bits).
+projection of a layer and the output layer; there a second number carries the remainder of the first (15 bits, or 13
+where the product takes numbers up to 64 only).
 `benchmarks/generation.py --accuracy` measures what this costs against bf16.
 
 The module is imported where a model is loaded, so it may import torch at its top.
@@ -25,7 +26,6 @@ ATTENTION = "coach_int8"
 """The name under which transformers knows that these layers attend by themselves."""
 
 _TINY = 1e-12  # keeps a row of zeros from dividing by zero
-_REMAINDER = 2 * LEVELS  # how much finer the second number is: the remainder is at most half a level
 # Tokens that pass through the wide layers at a time. On a Xeon with AMX 700 tokens take 2.6 s with 64, 2.2 s with 128
 # and 3.0 s with 256, whose numbers no longer stay in the processor's cache.
 _ROWS = 128
@@ -85,9 +85,13 @@ def pack_outer(
 
 
 class Int8Linear(nn.Module):
-    """A linear layer with int8 weights, which lie in `multiply`; float32 in, float32 out."""
+    """A linear layer with int8 weights, which lie in `multiply`; float32 in, float32 out.
+
+    Activations are rounded to `levels` on each side of zero.
+    """
 
     multiply: Multiply
+    levels: int
     bias: torch.Tensor | None
 
     def __init__(self, rows: int, columns: int, bias: bool = False, precise: bool = False) -> None:
@@ -99,18 +103,19 @@ class Int8Linear(nn.Module):
     def forward(self, x: torch.Tensor, gain: torch.Tensor | None = None) -> torch.Tensor:
         """(…, columns) to (…, rows); `gain` (…, 1) multiplies each token's activations."""
         flat = x.reshape(-1, self.columns)
-        level = flat.abs().amax(dim=1, keepdim=True).clamp_(min=_TINY).mul_(1 / LEVELS)
+        level = flat.abs().amax(dim=1, keepdim=True).clamp_(min=_TINY).mul_(1 / self.levels)
         exact = flat / level
         if gain is not None:
             level *= gain.view(-1, 1)
         if self.precise:
             count = len(flat)
             numbers = torch.empty((2 * count, self.columns), dtype=torch.int8)
+            finer = 2 * self.levels  # the remainder is at most half a level
             whole = exact.round()
             numbers[:count] = whole
-            numbers[count:] = exact.sub_(whole).mul_(_REMAINDER).round_()
+            numbers[count:] = exact.sub_(whole).mul_(finer).round_()
             both = self.multiply(numbers)
-            out = both[:count].add_(both[count:], alpha=1 / _REMAINDER).mul_(level)
+            out = both[:count].add_(both[count:], alpha=1 / finer).mul_(level)
         else:
             out = self.multiply(exact.round_().to(torch.int8)).mul_(level)
         if self.bias is not None:
@@ -262,9 +267,10 @@ def packed_state(model: Any) -> dict[str, torch.Tensor]:
 class Filling:
     """Weights on their way into a model; they are prepared in the background while the model is built."""
 
-    def __init__(self, rest: dict[str, torch.Tensor], products: dict[str, Future[Multiply]]) -> None:
+    def __init__(self, rest: dict[str, torch.Tensor], products: dict[str, Future[Multiply]], levels: int) -> None:
         self.rest = rest
         self.products = products
+        self.levels = levels
 
     @classmethod
     def start(cls, states: Iterable[Mapping[str, torch.Tensor]], product: Product) -> Filling:
@@ -283,7 +289,7 @@ class Filling:
                 elif f"{layer}.scale" not in state or last != "weight":
                     rest[name] = tensor.clone() if tensor.ndim == 1 else tensor
         pool.shutdown(wait=False)
-        return cls(rest, products)
+        return cls(rest, products, product.levels)
 
     def finish(self, model: Any) -> None:
         """Put everything into a model of a supported type, in place of its own layers."""
@@ -291,4 +297,5 @@ class Filling:
             structure(model)
         model.load_state_dict(self.rest, strict=True, assign=True)
         for name, product in self.products.items():
-            model.get_submodule(name).multiply = product.result()
+            layer = model.get_submodule(name)
+            layer.multiply, layer.levels = product.result(), self.levels

@@ -11,12 +11,12 @@ from coach.kv_cache import GrowingCache
 from coach.quantised import Filling, Int8Linear, attend, pack, packed_state, supports
 
 
-def linear(rows: int, columns: int, precise: bool) -> tuple[Int8Linear, torch.Tensor]:
+def linear(rows: int, columns: int, precise: bool, levels: int = 127) -> tuple[Int8Linear, torch.Tensor]:
     """An int8 layer, and the float weights that it stands for exactly."""
     weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
     packed = pack(weight)
     layer = Int8Linear(rows, columns, precise=precise)
-    layer.multiply = IntMM().prepared(packed["weight"], packed["scale"])
+    layer.multiply, layer.levels = IntMM().prepared(packed["weight"], packed["scale"]), levels
     return layer, packed["weight"].float() * packed["scale"][:, None]
 
 
@@ -28,9 +28,12 @@ def test_packing_is_off_by_half_a_level_at_most() -> None:
     assert packed["weight"].abs().amax(dim=1).eq(127).all()
 
 
-@pytest.mark.parametrize(("precise", "bound"), [(False, 0.01), (True, 0.00005)])
-def test_a_remainder_makes_activations_two_hundred_times_finer(precise: bool, bound: float) -> None:
-    layer, weight = linear(64, 512, precise)
+@pytest.mark.parametrize(
+    ("levels", "precise", "bound"),
+    [(127, False, 0.01), (127, True, 0.00005), (64, False, 0.02), (64, True, 0.0002)],
+)
+def test_a_remainder_makes_activations_a_hundred_times_finer(levels: int, precise: bool, bound: float) -> None:
+    layer, weight = linear(64, 512, precise, levels)
     x = torch.randn(2, 3, 512, generator=torch.Generator().manual_seed(1))
     expected = x @ weight.t()
     error = (layer(x) - expected).norm() / expected.norm()
