@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Form = Literal["bf16", "int8"]
 
-FORMAT = 4  # raised when what is written changes, so that older folders are not taken for current ones
+FORMAT = 5  # raised when what is written changes, so that older folders are not taken for current ones
 
 _SAMPLE = 1 << 20  # bytes at either end of a user's GGUF file that its key is made from
 _GROWTH = 2.0  # bytes of int8 folder for each byte of Q4_K_M (measured: 1.8); bf16 takes twice as many

@@ -1,9 +1,8 @@
 """Eight-bit layers for the processor: weights are int8 with a scale for each row, activations int8 for each token.
 
-With `coach.rotation` merged in, one int8 number for an activation is exact enough everywhere but before the last
-projection of a layer and the output layer; there a second number carries the remainder of the first (15 bits, or 13
-where the product takes numbers up to 64 only).
-`benchmarks/generation.py --accuracy` measures what this costs against bf16.
+With `coach.rotation` merged in and the input of the last projection of a layer spread out, one int8 number for an
+activation is exact enough everywhere: without the spreading, the divergence from float32 is ten times as large.
+`benchmarks/generation.py --accuracy` measures what the eight bits cost.
 
 The module is imported where a model is loaded, so it may import torch at its top.
 """
@@ -19,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from coach.int8_product import LEVELS, Multiply, Product
-from coach.rotation import Rotation, blocks
+from coach.rotation import Rotation, blocks, spread
 
 _SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
 ATTENTION = "coach_int8"
@@ -62,6 +61,7 @@ def pack(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 def pack_layer(layer: Mapping[str, torch.Tensor], rotation: Rotation) -> dict[str, torch.Tensor]:
     """One decoder layer's tensors under transformers' names, as the state of `Int8DecoderLayer`."""
     turned = rotation.layer(layer)
+    turned["mlp.down_proj.weight"] = spread(turned["mlp.down_proj.weight"])
     state: dict[str, torch.Tensor] = {}
     for name, parts in _JOINED.items():
         packed = [pack(turned[f"{part}.weight"]) for part in parts]
@@ -94,10 +94,9 @@ class Int8Linear(nn.Module):
     levels: int
     bias: torch.Tensor | None
 
-    def __init__(self, rows: int, columns: int, bias: bool = False, precise: bool = False) -> None:
+    def __init__(self, rows: int, columns: int, bias: bool = False) -> None:
         super().__init__()
         self.rows, self.columns = rows, columns
-        self.precise = precise
         self.register_buffer("bias", torch.empty(rows, dtype=torch.float32) if bias else None)
 
     def forward(self, x: torch.Tensor, gain: torch.Tensor | None = None) -> torch.Tensor:
@@ -107,17 +106,7 @@ class Int8Linear(nn.Module):
         exact = flat / level
         if gain is not None:
             level *= gain.view(-1, 1)
-        if self.precise:
-            count = len(flat)
-            numbers = torch.empty((2 * count, self.columns), dtype=torch.int8)
-            finer = 2 * self.levels  # the remainder is at most half a level
-            whole = exact.round()
-            numbers[:count] = whole
-            numbers[count:] = exact.sub_(whole).mul_(finer).round_()
-            both = self.multiply(numbers)
-            out = both[:count].add_(both[count:], alpha=1 / finer).mul_(level)
-        else:
-            out = self.multiply(exact.round_().to(torch.int8)).mul_(level)
+        out = self.multiply(exact.round_().to(torch.int8)).mul_(level)
         if self.bias is not None:
             out += self.bias
         return out.view(*x.shape[:-1], self.rows)
@@ -159,7 +148,7 @@ class Int8DecoderLayer(nn.Module):
         self.qkv = Int8Linear(rows, hidden, bias)
         self.o = Int8Linear(hidden, self.heads * self.head_size, bias and config.model_type != "qwen2")
         self.gate_up = Int8Linear(2 * config.intermediate_size, hidden)
-        self.down = Int8Linear(hidden, config.intermediate_size, precise=True)
+        self.down = Int8Linear(hidden, config.intermediate_size)
         for name in ("q_norm", "k_norm"):
             size = torch.empty(self.head_size, dtype=torch.float32) if config.model_type == "qwen3" else None
             self.register_buffer(name, size)
@@ -196,7 +185,7 @@ class Int8DecoderLayer(nn.Module):
         stream: torch.Tensor = self.o(mixed.reshape(batch, length, -1)).add_(x)
         for rows in torch.split(stream.view(-1, stream.shape[-1]), _ROWS):
             gate, up = self.gate_up(rows, self._gain(rows)).chunk(2, dim=-1)
-            rows += self.down(F.silu(gate).mul_(up))
+            rows += self.down(spread(F.silu(gate).mul_(up)))
         return stream
 
     def _gain(self, x: torch.Tensor) -> torch.Tensor:
@@ -248,7 +237,7 @@ def structure(model: Any) -> None:
     for index in range(len(inner.layers)):
         inner.layers[index] = Int8DecoderLayer(config, index)
     inner.embed_tokens = FloatEmbedding(config.vocab_size, config.hidden_size)
-    model.lm_head = Int8Linear(config.vocab_size, config.hidden_size, precise=True)
+    model.lm_head = Int8Linear(config.vocab_size, config.hidden_size)
 
 
 def packed_state(model: Any) -> dict[str, torch.Tensor]:

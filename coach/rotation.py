@@ -10,11 +10,14 @@ The module is imported where a model is converted, so it may import torch at its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import torch
 
 _SEED = 0
+_SPREAD = 64  # channels that share their outliers before the last projection of a layer
 _BLOCK = 1 << 19  # numbers, 2 MiB: a conversion in whole matrices spends half its time on fresh memory
 
 
@@ -98,6 +101,19 @@ def hadamard(x: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def spread(x: torch.Tensor) -> torch.Tensor:
+    """Multiply each `_SPREAD` channels (…, channels) that lie equally far apart by an orthogonal Hadamard matrix.
+
+    Between two matrices nothing can be merged across an activation function, so this is computed for every token, and
+    each on its own: its numbers don't depend on how many are computed with it. Its own inverse, and symmetric.
+    """
+    size = x.shape[-1]
+    block = math.gcd(size, _SPREAD)
+    tokens = x.reshape(-1, block, size // block)
+    return torch.bmm(_sylvester(block).expand(len(tokens), -1, -1), tokens).view(x.shape)
+
+
+@lru_cache
 def _sylvester(size: int) -> torch.Tensor:
     matrix = torch.ones(1, 1)
     while len(matrix) < size:
