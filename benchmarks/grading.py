@@ -305,7 +305,7 @@ def main() -> int:
     elif args.speed:
         result = speed(coach, args.speed)
     elif args.feedback:
-        result = worded_feedback(coach, records(args.split), args.feedback)
+        result = worded_feedback(coach, chosen, args.feedback)
     else:
         result = of_known_quality(coach, chosen, args.limit)
     print(json.dumps(result, indent=1))

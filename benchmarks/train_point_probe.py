@@ -61,7 +61,7 @@ class Reader:
             row, states = self.llm.choice_states(points_prompt(task.question, text), replies_for(task), LAYERS)
             return {"row": np.array(row), "states": of_points(states).astype(np.float16)}
 
-        found = remembered(self.keep, [task.question, text], ask)
+        found = remembered(self.keep, [task.question, [point.text for point in task.points], text], ask)
         return Read(signs_from(found["row"]), found["states"])
 
 

@@ -72,15 +72,15 @@ def read(
 def kept(coach: Coach, llm: HiddenStates, record: dict[str, Any], layers: Sequence[int], keep: Path | None) -> States:
     """The states of one record, from the folder `keep` where they were read before."""
     sentences = [sentence for sentence, _ in record["sentences"]]
+    task = Task.of_entry(coach.entry(record["entry"]), "")
+    near = Likeness.of(Stretches.of(sentences, coach.index), task.misconceptions, task.true, coach.index)
+    reference = near.reference()
 
     def look() -> dict[str, NDArray[Any]]:
-        task = Task.of_entry(coach.entry(record["entry"]), "")
-        found = Stretches.of(sentences, coach.index)
-        reference = Likeness.of(found, task.misconceptions, task.true, coach.index).reference()
         states = [s.astype(np.float16) for s in states_of(llm, layers, task.question, reference, sentences)]
         return {"states": np.concatenate(states), "lengths": np.array([len(s) for s in states])}
 
-    found = remembered(keep, [record["entry"], record["sentences"]], look)
+    found = remembered(keep, [list(layers), task.question, reference, sentences], look)
     return np.split(found["states"], np.cumsum(found["lengths"])[:-1])
 
 
