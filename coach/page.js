@@ -245,10 +245,22 @@
     } else if (name === "sources") {
       sought = [value, 1, 0];
       if (!reveal(...sought)) carry("source", `${value}/1/0`);
+    } else if (name === "quiz") {
+      unoccupied().then(() => carry(name, value));
     } else {
       carry(name, value);
     }
   });
+
+  /* Whoever wants a quiz has read enough of the reply that is still being written: it ends, as with Stop. */
+  async function unoccupied() {
+    const moment = (length) => new Promise((done) => setTimeout(done, length));
+    const stop = find("#stop");
+    if (!stop) return;
+    stop.click();
+    while (find("#stop")) await moment(50);
+    await moment(200); // the server has still to put the reply away
+  }
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

@@ -183,6 +183,19 @@ def test_stop_stops_the_engine_and_the_conversation_goes_on(visitors: Visitors, 
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
 
 
+def test_a_quiz_can_be_wished_while_an_answer_is_still_written(visitors: Visitors, served: Served) -> None:
+    page = visitors.open()
+    served.coach.stopped.clear()
+    ask(page, "slow: why dropout", wait=False)
+    page.wait_for_selector("#stop")
+    page.locator("#side button[name=quiz]").click()
+    page.wait_for_selector("#exercise, #hint")
+    assert served.coach.stopped.wait(1)
+    assert page.locator("#chat").get_by_text("Stopped.").count() == 1
+    assert page.locator("#send").is_visible()
+    assert "Answer" in (page.locator(COMPOSER).get_attribute("placeholder") or "")
+
+
 @pytest.mark.parametrize("leave", ["close", "reload"])
 def test_leaving_stops_the_engine(visitors: Visitors, served: Served, leave: str) -> None:
     page = visitors.open()
