@@ -105,7 +105,7 @@ class Page:
             (parts.finish, practice.finish),
         ):
             self._at_once(button.click, self._step(step))
-        self._at_once(parts.bus.back, self._step(lambda view: replace(view, opened=None)))
+        self._at_once(parts.bus.back, self._back)
         self._at_once(parts.bus.quiz, self._carried(lambda view, value: practice.quiz(view, _number(value))))
         self._at_once(parts.bus.contest, self._carried(practice.contest))
         self._at_once(parts.bus.point, self._carried(practice.again))
@@ -166,7 +166,7 @@ class Page:
                     view = view.heard(batch)
                     now: Updates = {parts.chat: page.chat(view.said)} if batch else {parts.stop: gr.skip()}
                     if beside != (view.opened, view.card):
-                        beside = (view.opened, view.card)
+                        beside, running.turned = (view.opened, view.card), False
                         now = self._shown(view, busy=True)
                     yield now
                 view = self.practice.taken_up(view.ended())
@@ -175,6 +175,8 @@ class Page:
             except Exception:  # a fault of ours must not cost the visitor what was said so far
                 log.exception("a reply failed")
                 view = view.failed("Something went wrong in the coach; its log says what. Try again.")
+            if running.turned:
+                view = replace(view, opened=running.opened)
             yield self._shown(View(mode=view.mode) if running.discarded else view)
         finally:
             self.replies.end(visitor)
@@ -225,10 +227,20 @@ class Page:
 
     def _opened(self, view: View, event: gr.EventData, request: gr.Request) -> Updates:
         number = _number(_value(event).partition("/")[0])
-        if self._busy(request) or number >= len(view.said) or not view.said[number].sources:
+        if number >= len(view.said) or not view.said[number].sources:
             return self.nothing
-        shown = self._shown(replace(view, opened=number))
-        return {key: shown[key] for key in (self.parts.view, self.parts.side, self.parts.fold)}
+        return self._beside(view, number, request)
+
+    def _back(self, view: View, request: gr.Request) -> Updates:
+        return self._beside(view, None, request)
+
+    def _beside(self, view: View, opened: int | None, request: gr.Request) -> Updates:
+        """Turn to the sources of a message, or away from them; the view stays the reply's while one is written."""
+        shown = self._shown(replace(view, opened=opened))
+        turned = {part: shown[part] for part in (self.parts.side, self.parts.fold, self.parts.delivery)}
+        if self.replies.turn(request.session_hash or "", opened):
+            return turned
+        return {self.parts.view: shown[self.parts.view], **turned}
 
     def _cleared(self, view: View, request: gr.Request) -> Updates:
         if self.replies.discard(request.session_hash or ""):

@@ -245,22 +245,44 @@
     } else if (name === "sources") {
       sought = [value, 1, 0];
       if (!reveal(...sought)) carry("source", `${value}/1/0`);
-    } else if (name === "quiz") {
-      unoccupied().then(() => carry(name, value));
+    } else if (["quiz", "contest", "point"].includes(name)) {
+      unoccupied(() => carry(name, value));
     } else {
       carry(name, value);
     }
   });
 
-  /* Whoever wants a quiz has read enough of the reply that is still being written: it ends, as with Stop. */
-  async function unoccupied() {
+  /* Whoever takes the next step has read enough of the reply that is still being written: it ends, as with Stop. */
+  let step = null; // the last one wished for while a reply ends
+
+  async function unoccupied(next) {
+    if (!find("#stop")) {
+      next();
+      return;
+    }
+    const ending = step !== null;
+    step = next;
+    if (ending) return;
     const moment = (length) => new Promise((done) => setTimeout(done, length));
-    const stop = find("#stop");
-    if (!stop) return;
-    stop.click();
+    find("#stop").click();
     while (find("#stop")) await moment(50);
     await moment(200); // the server has still to put the reply away
+    const last = step;
+    step = null;
+    last();
   }
+
+  document.addEventListener(
+    "click",
+    (event) => {
+      const button = find("#stop") && event.target.closest("#doing button, #mode label");
+      if (!button) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      unoccupied(() => button.click());
+    },
+    true, // before the page's own listeners
+  );
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

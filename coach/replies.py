@@ -18,10 +18,16 @@ GRACE = 3.0  # seconds that a stopped reply may take to end by itself before it 
 
 @dataclass
 class Reply:
-    """A reply under way: `stop` asks it to end; `discarded` says that its visitor has cleared the page meanwhile."""
+    """A reply under way, and what its visitor did meanwhile.
+
+    `stop` asks it to end; `discarded` says that the page was cleared; `turned` that the visitor turned to the sources
+    of message `opened`, or away from them (None).
+    """
 
     stop: threading.Event = field(default_factory=threading.Event)
     discarded: bool = False
+    turned: bool = False
+    opened: int | None = None
 
 
 class Replies:
@@ -57,6 +63,15 @@ class Replies:
                 return False
             reply.discarded = True
             reply.stop.set()
+            return True
+
+    def turn(self, visitor: str, opened: int | None) -> bool:
+        """Keep what the visitor turned to beside the conversation; False when no reply is under way."""
+        with self._lock:
+            reply = self._running.get(visitor)
+            if reply is None:
+                return False
+            reply.turned, reply.opened = True, opened
             return True
 
     def end(self, visitor: str) -> None:

@@ -159,7 +159,10 @@ class FakeCoach:
         yield Graded(card)
         said = "You named the random mask. What is missing is the rescaling [dropout]."
         yield Text(said, True)
-        stop.wait(self.pause)
+        if stop.wait(60 if "slow" in text else self.pause):
+            self.stopped.set()
+            yield Finished(session, said, ("dropout",), True, "cancelled", 0.1, 0.1)
+            return
         yield Text("\n\nFollow-up: What changes at inference?", True)
         yield Finished(session, said, ("dropout",), True, "stop", 0.1, 0.1)
 

@@ -80,3 +80,15 @@ def test_a_cleared_page_is_noted_for_the_reply_under_way() -> None:
     assert replies.discard("a")
     assert reply.discarded
     assert reply.stop.is_set()
+
+
+def test_what_a_visitor_turned_to_is_kept_for_the_end_of_the_reply() -> None:
+    replies = Replies()
+    assert not replies.turn("a", 3)
+    reply = replies.begin("a")
+    assert reply is not None
+    assert not reply.turned
+    assert replies.turn("a", 3)
+    assert (reply.turned, reply.opened) == (True, 3)
+    assert replies.turn("a", None)
+    assert (reply.turned, reply.opened) == (True, None)

@@ -196,6 +196,49 @@ def test_a_quiz_can_be_wished_while_an_answer_is_still_written(visitors: Visitor
     assert "Answer" in (page.locator(COMPOSER).get_attribute("placeholder") or "")
 
 
+CONTEST, HINT, ASK = "#side details.point >> nth=2 >> button[name=contest]", "#hint", "#mode label >> nth=0"
+
+
+@pytest.mark.parametrize(
+    ("step", "reached"),
+    [
+        (CONTEST, "#side button.sentence"),
+        (HINT, "#chat :text('Hint 1: think of what happens')"),
+        (ASK, "#mode label:has(input:checked):has-text('Ask')"),
+    ],
+)
+def test_the_next_step_ends_feedback_that_is_still_written(
+    visitors: Visitors, served: Served, step: str, reached: str
+) -> None:
+    page = visitors.open()
+    page.click("#practise-one")
+    page.click("#start")
+    page.wait_for_selector("#chat .task")
+    served.coach.stopped.clear()
+    ask(page, "Each unit is dropped at random, slow.", wait=False)
+    page.wait_for_selector("#side .score")
+    page.wait_for_selector("#stop")
+    page.locator("#side details.point summary").nth(2).click()
+    page.locator(step).click()
+    page.locator(reached).first.wait_for()
+    assert served.coach.stopped.is_set()
+    assert page.locator("#send").is_visible()
+
+
+def test_sources_of_an_earlier_answer_can_be_read_while_the_next_is_written(visitors: Visitors) -> None:
+    page = visitors.open()
+    ask(page, "first question")
+    ask(page, "slow: the second", wait=False)
+    page.wait_for_selector("#side #source-3-1")
+    page.locator("#chat .cite").nth(0).click()
+    page.wait_for_selector("#side #source-1-1")
+    assert page.locator("#stop").is_visible()
+    page.click("#stop")
+    page.locator("#chat").get_by_text("Stopped.").wait_for()
+    assert page.locator("#side #source-1-1").count() == 1
+    assert page.locator("#side #source-3-1").count() == 0
+
+
 @pytest.mark.parametrize("leave", ["close", "reload"])
 def test_leaving_stops_the_engine(visitors: Visitors, served: Served, leave: str) -> None:
     page = visitors.open()
