@@ -247,23 +247,26 @@ class Window:
 def windows(speech: Sequence[Span], duration: float, audio: Samples) -> tuple[Window, ...]:
     """Speech packed into windows of at most 28 s, cut at the longest gaps, long silences shortened."""
     pieces: list[Span] = []
+    gaps_before: list[float] = []
     for i, span in enumerate(speech):
-        before = span.start if i == 0 else (span.start - speech[i - 1].end) / 2
-        after = duration - span.end if i == len(speech) - 1 else (speech[i + 1].start - span.end) / 2
-        start, end = span.start - min(before, KEPT_SILENCE / 2), span.end + min(after, KEPT_SILENCE / 2)
-        pieces += _cut(Span(start, end), audio)
+        before = span.start if i == 0 else span.start - speech[i - 1].end
+        after = duration - span.end if i == len(speech) - 1 else speech[i + 1].start - span.end
+        start = span.start - min(before if i == 0 else before / 2, KEPT_SILENCE / 2)
+        end = span.end + min(after if i == len(speech) - 1 else after / 2, KEPT_SILENCE / 2)
+        parts = _cut(Span(start, end), audio)
+        pieces += parts
+        gaps_before += [before] + [0.0] * (len(parts) - 1)
     packed: list[Window] = []
-    while pieces:
-        length, count = 0.0, 0
-        while count < len(pieces) and length + pieces[count].seconds <= WINDOW_SECONDS:
-            length += pieces[count].seconds
-            count += 1
-        if count < len(pieces):
+    first = 0
+    while first < len(pieces):
+        lengths = np.cumsum([piece.seconds for piece in pieces[first:]])
+        cut = first + int(np.searchsorted(lengths, WINDOW_SECONDS, side="right"))
+        if cut < len(pieces):
             # Cut at the longest gap in the second half of what fits.
-            half = next(k for k in range(1, count + 1) if sum(p.seconds for p in pieces[:k]) >= length / 2)
-            count = max(range(half, count + 1), key=lambda k: pieces[k].start - pieces[k - 1].end)
-        packed.append(Window(tuple(pieces[:count])))
-        pieces = pieces[count:]
+            half = first + 1 + int(np.searchsorted(lengths, lengths[cut - first - 1] / 2))
+            cut = max(range(half, cut + 1), key=lambda k: gaps_before[k])
+        packed.append(Window(tuple(pieces[first:cut])))
+        first = cut
     return tuple(packed)
 
 

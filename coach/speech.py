@@ -7,23 +7,23 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from coach.audio import HOP, SAMPLE_RATE, Samples, Span, Window, read_audio, resampled, speech_spans, windows
+from coach.audio import SAMPLE_RATE, Samples, Span, Window, read_audio, resampled, speech_spans, windows
 from coach.config import Device, Settings
 from coach.delivery import is_filler
 from coach.errors import AudioError
+from coach.hearing import Alignment, Heard, Tried, at_once
 from coach.mishearing import (
     FILLER_ALLOWANCE,
     FILLERS_HEARD,
     HUM,
     HUM_ALLOWANCE,
     PER_COST,
-    TOKENS_AFTER,
     Change,
     filler_places,
     odds,
@@ -45,6 +45,9 @@ GENERAL_TERMS = (
 )  # fmt: skip
 PROMPT_TOKENS = 200  # Whisper takes 223 tokens of prompt at most
 MOST_THREADS = 8  # more threads gain nothing for a model this small
+# Windows that are heard at the same time, the threads shared out among them: a step of decoding is too small for two
+# threads, which take as long as one. `python benchmarks/speech.py --speed` chose it.
+WORKERS = 2
 TEMPERATURES = (0.0, 0.2, 0.4)
 REPETITIVE = 2.4  # compression ratio above which a text repeats itself (Radford et al. 2022, section 4.5)
 MOST_LETTERS = 28.0  # a second, blanks included; about 280 words a minute, faster than anybody answers questions
@@ -71,49 +74,17 @@ def prompt_text(terms: Sequence[str]) -> str:
     return f"{FILLER_LEAD} {listed}. {FILLER_TAIL}"
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A window as the model's encoder hears it."""
-
-    model: Any
-    window: Window
-    encoded: Any
-    frames: int  # of 10 ms
-
-    def align(self, start: list[int], tokens: list[int]) -> Any:
-        """The alignment of a text with the sound, after a prompt: (token, frame) pairs and each token's probability."""
-        return self.model.model.align(self.encoded, start, [tokens], self.frames)[0]
-
-    def losses(
-        self, start: list[int], tokens: list[int], probabilities: Sequence[float], changes: Sequence[Change]
-    ) -> list[float]:
-        """How much log-probability each change costs, a few tokens after it included; changes in order and apart."""
-        changed: list[int] = []
-        places: list[int] = []
-        done = 0
-        for change in changes:
-            changed += tokens[done : change.first]
-            places.append(len(changed))
-            changed += change.tokens
-            done = change.last
-        changed += tokens[done : done + TOKENS_AFTER]
-        heard = self.align(start, changed).text_token_probs
-        costs: list[float] = []
-        for place, change in zip(places, changes, strict=True):
-            after = min(TOKENS_AFTER, len(tokens) - change.last)
-            before = _log_sum(probabilities[change.first : change.last + after])
-            costs.append(before - _log_sum(heard[place : place + len(change.tokens) + after]))
-        return costs
-
-
-def _log_sum(probabilities: Sequence[float]) -> float:
-    return float(np.sum(np.log(np.maximum(probabilities, 1e-6))))
-
-
 def _opened(name: str, on: str, cores: int) -> Any:
     from faster_whisper import WhisperModel
 
-    model = WhisperModel(name, device=on, compute_type="float16" if on == "cuda" else "int8", cpu_threads=cores)
+    workers = 1 if on == "cuda" else min(WORKERS, cores)
+    model = WhisperModel(
+        name,
+        device=on,
+        compute_type="float16" if on == "cuda" else "int8",
+        cpu_threads=-(-cores // workers),
+        num_workers=workers,
+    )
     if on == "cuda":
         # Missing CUDA libraries only show when something is computed.
         bands = model.feature_extractor.mel_filters.shape[0]
@@ -158,12 +129,13 @@ class Whisper:
         samples = resampled(audio, sample_rate)
         duration = len(samples) / SAMPLE_RATE
         speech = speech_spans(samples)
-        heard = [self._hear(window, samples) for window in windows(speech, duration, samples)]
-        parts = [self._words(one, widened(terms)) for one in heard]
+        heard = at_once(lambda window: Heard.of(self.model, window, samples), windows(speech, duration, samples))
+        parts = at_once(lambda one: self._words(one, widened(terms)), heard)
         expected = () if terms else related_terms(" ".join(word.text for part in parts for word in part))
         if expected:
             # Nobody said what it is about, but the first look has: a second one with the terms of that topic.
-            parts = [self._words(one, expected) or part for one, part in zip(heard, parts, strict=True)]
+            again = at_once(lambda one: self._words(one, expected), heard)
+            parts = [new or old for new, old in zip(again, parts, strict=True)]
         words = [word for part in parts for word in part]
         return Transcript(tuple(capitalised(settled(words, speech))), speech, duration)
 
@@ -176,33 +148,25 @@ class Whisper:
                 tokens = self._tokenizer.encode(" " + prompt_text(kept))
         return [self._tokenizer.sot_prev, *tokens]
 
-    def _hear(self, window: Window, audio: Samples) -> Heard:
-        from faster_whisper.audio import pad_or_trim
-
-        features = self.model.feature_extractor(window.samples(audio), padding=HOP)
-        frames = min(features.shape[-1], self.model.feature_extractor.nb_max_frames)
-        return Heard(self.model, window, self.model.encode(pad_or_trim(features[:, :frames])), frames)
-
     def window_words(self, window: Window, audio: Samples, terms: Sequence[str] = ()) -> list[Word]:
         """The words of one window, with times in the recording; none when the text is a guess or an echo."""
-        return self._words(self._hear(window, audio), terms)
+        return self._words(Heard.of(self.model, window, audio), terms)
 
     def _words(self, heard: Heard, terms: Sequence[str]) -> list[Word]:
         lexicon = Lexicon(terms)
         start = [*self._prompt(terms), *self._tokenizer.sot_sequence]
-        tokens, _ = self._decode(heard, start)
+        heard, tokens = self._decode(heard, start)
         if not tokens or (heard.frames < SHORT_FRAMES and self._echoes(heard, tokens, start)):
             return []
-        tokens, alignment = self._repaired(heard, start, tokens, lexicon)
-        words = _timed(self._tokenizer, tokens, alignment, self.model.tokens_per_second)
+        words = _timed(self._tokenizer, self._repaired(heard, start, tokens, lexicon))
         time = heard.window.time
         return [
             replace(word, text=lexicon.spelling_in(word.text), start=time(word.start), end=time(word.end))
             for word in words
         ]
 
-    def _repaired(self, heard: Heard, start: list[int], tokens: list[int], lexicon: Lexicon) -> tuple[list[int], Any]:
-        """The tokens with misheard terms put right where the sound allows it, and their alignment."""
+    def _repaired(self, heard: Heard, start: list[int], tokens: list[int], lexicon: Lexicon) -> Alignment:
+        """The tokens with misheard terms put right where the sound allows it."""
         alignment = heard.align(start, tokens)
         texts, groups = self._tokenizer.split_to_word_tokens([*tokens, self._tokenizer.eot])
         texts, groups = texts[:-1], groups[:-1]
@@ -213,39 +177,37 @@ class Whisper:
         for candidate in worth_trying(lexicon.candidates([text.strip() for text in written]), lexicon.expects):
             a, b = int(bounds[places[candidate.first]]), int(bounds[places[candidate.last - 1] + 1])
             new = self._tokenizer.encode(" " + candidate.term)
-            changes.append(Change(a, b, new, odds(candidate, alignment.text_token_probs[a:b])))
+            changes.append(Change(a, b, new, odds(candidate, alignment.probabilities[a:b].tolist())))
         for place in filler_places(texts):
             a, b = int(bounds[place]), int(bounds[place + 1])
             closed = place + 1 in places
             allowed = HUM_ALLOWANCE if HUM.search(bare(texts[place])) else FILLER_ALLOWANCE
             for filler in FILLERS_HEARD:
                 changes.append(Change(a, b, self._tokenizer.encode(filler + "," * closed), PER_COST * allowed))
-        worth: list[tuple[float, Change]] = []
-        for group in rounds([change for change in changes if change.worth(0) >= 0]):
-            costs = heard.losses(start, tokens, alignment.text_token_probs, group)
-            worth += [(change.worth(cost), change) for cost, change in zip(costs, group, strict=True)]
-        taken: list[Change] = []
-        for value, change in sorted(worth, key=lambda pair: -pair[0]):
-            if value >= 0 and all(change.apart_from(other) for other in taken):
-                taken.append(change)
-        if not taken:
-            return tokens, alignment
-        for change in sorted(taken, key=lambda change: -change.first):
-            tokens = [*tokens[: change.first], *change.tokens, *tokens[change.last :]]
-        return tokens, heard.align(start, tokens)
+        trials = at_once(
+            lambda group: heard.tried(start, alignment, group),
+            rounds([change for change in changes if change.worth(0) >= 0]),
+        )
+        taken: list[Tried] = []
+        for one in sorted((one for trial in trials for one in trial), key=lambda one: -one.worth):
+            if one.worth >= 0 and all(one.change.apart_from(other.change) for other in taken):
+                taken.append(one)
+        return alignment.changed(taken)
 
-    def _decode(self, heard: Heard, start: list[int]) -> tuple[list[int], float]:
-        """The tokens of the best text and their mean log-probability; none when they are a guess on no speech."""
-        best: tuple[list[int], float] = ([], -np.inf)
+    def _decode(self, heard: Heard, start: list[int]) -> tuple[Heard, list[int]]:
+        """The tokens of the best text, none when they are a guess on no speech, and as what they were heard."""
+        best: tuple[Heard, list[int], float] = (heard, [], -np.inf)
         no_speech = 0.0
-        for temperature in TEMPERATURES:
+        attempts = [(heard, temperature) for temperature in TEMPERATURES]
+        while attempts:
+            tried, temperature = attempts.pop(0)
             options = (
                 {"beam_size": self._beam}
                 if temperature == 0
                 else {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
             )
             result = self.model.model.generate(
-                heard.encoded,
+                tried.encoded,
                 [[*start, self._tokenizer.no_timestamps]],
                 return_scores=True,
                 return_no_speech_prob=True,
@@ -259,13 +221,16 @@ class Whisper:
             # People repeat themselves too; a recogniser that is stuck does so faster than anybody speaks.
             stuck = len(text) > MOST_LETTERS * heard.frames / 100
             repetitive = ratio > REPETITIVE and (stuck or temperature < TEMPERATURES[-1])
-            if not repetitive and score > best[1]:
-                best = (tokens, score)
+            if not repetitive and score > best[-1]:
+                best = (tried, tokens, score)
             if (not repetitive and score >= UNLIKELY) or (no_speech > NO_SPEECH and score < DOUBTFUL):
                 break
+            if repetitive and tried is heard and temperature == 0:
+                attempts.insert(0, (heard.otherwise(), 0.0))
+        tried, tokens, score = best
         least = UNLIKELY if heard.frames < SHORT_FRAMES else MUMBLED
-        invented = best[1] < least or (best[1] < DOUBTFUL and no_speech > NO_SPEECH)
-        return ([], best[1]) if invented else best
+        invented = score < least or (score < DOUBTFUL and no_speech > NO_SPEECH)
+        return tried, [] if invented else tokens
 
     def _echoes(self, heard: Heard, tokens: list[int], prompt: list[int]) -> bool:
         """Whether a short text is only the prompt's words and sounds unlike what is heard without the prompt."""
@@ -273,25 +238,22 @@ class Whisper:
         said = {bare(word) for word in text.split() if not is_filler(word)}
         if said - {bare(word) for word in self._tokenizer.decode(prompt).split()}:
             return False
-        plain, _ = self._decode(heard, list(self._tokenizer.sot_sequence))
+        _, plain = self._decode(heard, list(self._tokenizer.sot_sequence))
         unprompted = self._tokenizer.decode(plain)
         distance = SoundIndex((sounds(text),)).distances(sounds(unprompted))[0]
         return not unprompted.strip() or bool(distance > ECHO_DISTANCE)
 
 
-def _timed(tokenizer: Any, tokens: list[int], alignment: Any, tokens_per_second: int) -> list[Word]:
+def _timed(tokenizer: Any, alignment: Alignment) -> list[Word]:
     """Words with times and mean token probabilities from an alignment; punctuation joins the word before it."""
-    texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    texts, groups = tokenizer.split_to_word_tokens([*alignment.tokens, tokenizer.eot])
     if len(groups) < 2:
         return []
-    steps = np.array([pair[0] for pair in alignment.alignments])
-    times = np.array([pair[1] for pair in alignment.alignments]) / tokens_per_second
-    firsts = times[np.concatenate([[True], np.diff(steps) > 0])]
     bounds = np.concatenate([[0], np.cumsum([len(group) for group in groups[:-1]])])
     words: list[Word] = []
     for text, a, b in zip(texts, bounds[:-1], bounds[1:], strict=False):
-        probability = float(np.mean(alignment.text_token_probs[a:b]))
-        start, end = float(firsts[a]), float(firsts[min(b, len(firsts) - 1)])
+        probability = float(np.mean(alignment.probabilities[a:b]))
+        start, end = float(alignment.starts[a]), float(alignment.starts[b])
         if words and not re.search(r"\w", text):
             words[-1] = replace(words[-1], text=words[-1].text + text.strip())
         elif words and not text.startswith(" "):

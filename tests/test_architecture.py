@@ -32,7 +32,7 @@ events
 
 selection resolution answering exercise coach doctor
 
-audio pronunciation transcript terms doubts delivery mishearing timeline speech voice spoken
+audio pronunciation transcript terms doubts delivery mishearing hearing timeline speech voice spoken
 
 progress report records
 
@@ -59,7 +59,7 @@ ALONE = {
     "prompts": {"knowledge", "llm", "retrieval", "sentences"},
     "speech": {
         "errors", "config", "weights", "audio", "numerals", "pronunciation", "transcript", "terms", "delivery",
-        "mishearing",
+        "mishearing", "hearing",
     },
     "__init__": set(),
 }  # fmt: skip

@@ -166,6 +166,15 @@ def test_windows_hold_all_speech_are_short_enough_and_are_cut_at_the_longest_gap
     assert packed[0].pieces[-1].end == pytest.approx(19.3)
 
 
+def test_windows_are_cut_at_short_gaps_too_and_silence_has_none() -> None:
+    speech = (Span(0.2, 9.9), Span(10.0, 19.9), Span(20.0, 24.0), Span(24.5, 27.0), Span(27.1, 40.0))
+    audio = np.zeros(41 * SAMPLE_RATE, dtype=np.float32)
+    first, second = windows(speech, 41.0, audio)
+    assert first.pieces[-1].end == pytest.approx(24.25)
+    assert second.pieces[0].start == pytest.approx(24.25)
+    assert windows((), 41.0, audio) == ()
+
+
 def test_endless_speech_is_cut_where_it_is_quiet() -> None:
     audio = np.ones(70 * SAMPLE_RATE, dtype=np.float32)
     audio[20 * SAMPLE_RATE : 20 * SAMPLE_RATE + 3200] = 0

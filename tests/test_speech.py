@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from coach.audio import SAMPLE_RATE, WINDOW_SECONDS, Samples, Span, Window, read
 from coach.config import Settings
 from coach.delivery import delivery
 from coach.errors import AudioError, WeightsError
+from coach.hearing import Alignment, Heard, Tried
 from coach.mishearing import Change
 from coach.records import transcript_record
 from coach.speech import Whisper, capitalised, load_transcriber, prompt_text, settled, transcribe_file
@@ -186,16 +189,54 @@ def test_words_are_clipped_to_speech_and_stray_ones_dropped() -> None:
 
 def test_changes_cost_the_same_tried_together_and_alone(whisper: Whisper, speak: Speak) -> None:
     audio = speak("We use dropout in the big layers of the network and batch normalisation in all of the others.")
-    heard = whisper._hear(Window((Span(0.0, len(audio) / SAMPLE_RATE),)), audio)
-    tokens, _ = whisper._decode(heard, start := [*whisper._prompt(TERMS), *whisper._tokenizer.sot_sequence])
-    probabilities = heard.align(start, tokens).text_token_probs
+    heard = Heard.of(whisper.model, Window((Span(0.0, len(audio) / SAMPLE_RATE),)), audio)
+    _, tokens = whisper._decode(heard, start := [*whisper._prompt(TERMS), *whisper._tokenizer.sot_sequence])
+    alignment = heard.align(start, tokens)
     last = len(tokens) - 2
     changes = [Change(2, 3, tokens[2:3], 0.0), Change(last, last + 1, tokens[:1], 0.0)]
-    together = heard.losses(start, tokens, probabilities, changes)
-    alone = [heard.losses(start, tokens, probabilities, [change])[0] for change in changes]
+    together = [one.cost for one in heard.tried(start, alignment, changes)]
+    alone = [heard.tried(start, alignment, [change])[0].cost for change in changes]
     assert together == pytest.approx(alone, abs=1e-3)
     assert together[0] == pytest.approx(0.0, abs=1e-3)
     assert together[1] > 1.0
+
+
+def test_changed_tokens_share_the_time_of_those_they_replace() -> None:
+    alignment = Alignment((1, 2, 3, 4), np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.array([0.9, 0.1, 0.2, 0.8]))
+    changed = alignment.changed(
+        [
+            Tried(Change(1, 3, [7], 0.0), 0.0, np.array([0.6])),
+            Tried(Change(3, 4, [8, 9], 0.0), 0.0, np.array([0.5, 0.4])),
+        ]
+    )
+    assert changed.tokens == (1, 7, 8, 9)
+    assert changed.starts.tolist() == [0.0, 1.0, 3.0, 3.5, 4.0]
+    assert changed.probabilities.tolist() == [0.9, 0.6, 0.5, 0.4]
+    assert alignment.changed([]).tokens == alignment.tokens
+
+
+class Circling:
+    """A recogniser that repeats itself unless it hears 30 s, as the real one does once in a hundred recordings."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return self if name == "model" else getattr(self._model, name)
+
+    def generate(self, encoded: Any, prompts: Any, **options: Any) -> Any:
+        if encoded.shape[1] < 1500:
+            return [SimpleNamespace(sequences_ids=[[644, 11] * 40], scores=[-0.2], no_speech_prob=0.0)]
+        return self._model.model.generate(encoded, prompts, **options)
+
+    def align(self, *arguments: Any) -> Any:
+        return self._model.model.align(*arguments)
+
+
+def test_a_text_that_runs_in_circles_is_heard_once_more_otherwise(whisper: Whisper, speak: Speak) -> None:
+    audio = np.concatenate([silence(0.3), speak(TEXT), silence(0.3)])
+    circling = Whisper(Circling(whisper.model), whisper._tokenizer)
+    assert "regularisation technique" in circling.transcribe(audio, SAMPLE_RATE, TERMS).text
 
 
 def test_sentences_begin_with_a_capital() -> None:
