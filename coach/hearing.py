@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -61,26 +61,20 @@ class Heard:
 
     model: Any
     window: Window
-    features: NDArray[np.float32]  # log-mel bands × frames of 10 ms, silence apart
     encoded: Any
+    frames: int  # of 10 ms, silence apart
 
     @classmethod
     def of(cls, model: Any, window: Window, audio: Samples) -> Heard:
         """A window of a recording, with as much silence after it as Whisper needs to hear that it ends."""
+        from faster_whisper.audio import pad_or_trim
+
         features = model.feature_extractor(window.samples(audio), padding=HOP)
-        features = features[:, : model.feature_extractor.nb_max_frames]
-        return cls(model, window, features, _encoded(model, features, SILENCE_AFTER))
-
-    def otherwise(self) -> Heard:
-        """The same with more silence, or with less: a text that runs in circles after one seldom does after another."""
-        most = self.model.feature_extractor.nb_max_frames
-        silence = most if self.frames + SILENCE_AFTER < most else 0
-        return replace(self, encoded=_encoded(self.model, self.features, silence))
-
-    @property
-    def frames(self) -> int:
-        """The length in frames of 10 ms."""
-        return int(self.features.shape[-1])
+        most = model.feature_extractor.nb_max_frames
+        frames = min(features.shape[-1], most)
+        with_silence = min(max(LEAST_HEARD, frames + SILENCE_AFTER), most)
+        with_silence += with_silence % 2  # the encoder takes frames in pairs
+        return cls(model, window, model.encode(pad_or_trim(features[:, :frames], with_silence)), frames)
 
     def align(self, start: list[int], tokens: list[int]) -> Alignment:
         """When each token of a text is said, and how probable it is after a prompt."""
@@ -113,13 +107,6 @@ class Heard:
 
 def _log_sum(probabilities: NDArray[np.float64]) -> float:
     return float(np.sum(np.log(np.maximum(probabilities, 1e-6))))
-
-
-def _encoded(model: Any, features: NDArray[np.float32], silence: int) -> Any:
-    from faster_whisper.audio import pad_or_trim
-
-    frames = min(max(LEAST_HEARD, features.shape[-1] + silence), model.feature_extractor.nb_max_frames)
-    return model.encode(pad_or_trim(features, frames + frames % 2))  # the encoder takes frames in pairs
 
 
 def at_once(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
