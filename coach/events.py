@@ -49,10 +49,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Graded:
-    """A scorecard, or why there is none (`scorecard` is None then, and `failure` says why)."""
+    """A scorecard, or why there is none (`scorecard` is None then, and `failure` says why).
+
+    `session` is the session with it, for whoever does not wait for the words that follow.
+    """
 
     scorecard: Scorecard | None
     failure: str = ""
+    session: Session | None = None
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def respond(
             session = session.offering(follow_up.question, asked).follow_up_asked(follow_up.question)
         yield _finished(session, said, started)
         return
-    yield Graded(card, failure)
+    yield Graded(card, failure, session)
     if card is None:
         said = f"Not graded: {failure} Your answer is kept; you can try again."
         yield Text(said, True)
@@ -210,7 +210,7 @@ def contest(
             f"{old.key_point.text} The verdict stays; say it in other words if you meant it."
         )
     session = session.reattempted(replace(last, scorecard=card))
-    yield Graded(card)
+    yield Graded(card, session=session)
     yield Text(said, True)
     yield _finished(session, said, started)
 

@@ -158,7 +158,7 @@ class View:
                 case SourcesFound():
                     view = replace(view, opened=len(view.said) - 1)
                 case Graded():
-                    view = view._graded(event)
+                    view = replace(view._graded(event), session=event.session or view.session)
                 case Finished(session):
                     view = replace(view, session=session)._known()
         return view

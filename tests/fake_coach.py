@@ -145,8 +145,9 @@ class FakeCoach:
         assert session.exercise is not None
         if "break" in text:
             attempt = Attempt(text, None, "The model ran out of memory.", session.exercise.follow_up)
-            yield Graded(None, attempt.failure)
-            yield Finished(session.attempted(attempt), "", (), True, "stop", 0.1, 0.1)
+            session = session.attempted(attempt)
+            yield Graded(None, attempt.failure, session)
+            yield Finished(session, "", (), True, "stop", 0.1, 0.1)
             return
         card = self.grade(session, text)
         asked = session.exercise.follow_up
@@ -156,13 +157,12 @@ class FakeCoach:
             yield Text(said, True)
             yield Finished(session, said, (), True, "stop", 0.1, 0.1)
             return
-        yield Graded(card)
+        yield Graded(card, session=session)
         said = "You named the random mask. What is missing is the rescaling [dropout]."
         yield Text(said, True)
         if stop.wait(60 if "slow" in text else self.pause):
             self.stopped.set()
-            yield Finished(session, said, ("dropout",), True, "cancelled", 0.1, 0.1)
-            return
+            time.sleep(60)  # as a model in the midst of a long prompt
         yield Text("\n\nFollow-up: What changes at inference?", True)
         yield Finished(session, said, ("dropout",), True, "stop", 0.1, 0.1)
 
@@ -189,9 +189,10 @@ class FakeCoach:
         )
         card = replace(last.scorecard, verdicts=verdicts)
         yield Progress("Judging the point again")
-        yield Graded(card)
+        session = session.reattempted(replace(last, scorecard=card))
+        yield Graded(card, session=session)
         yield Text("You are right: that sentence makes the point.", True)
-        yield Finished(session.reattempted(replace(last, scorecard=card)), "", (), True, "stop", 0.1, 0.1)
+        yield Finished(session, "", (), True, "stop", 0.1, 0.1)
 
     def rewrite(self, session: Session, stop: threading.Event | None = None) -> Iterator[Event]:
         yield Text("I would say: dropout zeroes activations at random.\n\n", False)

@@ -50,6 +50,10 @@ def cards(events: Sequence[Event]) -> list[Graded]:
 def test_an_answer_is_graded_explained_and_followed_up(coach: Coach) -> None:
     session, events = practise(coach, HALF)
     (graded,) = cards(events)
+    assert graded.session is not None
+    assert graded.session.exercise is not None
+    assert graded.session.exercise.last is not None
+    assert graded.session.exercise.last.scorecard is graded.scorecard
     assert graded.scorecard is not None
     assert 0 < graded.scorecard.score < 10
     assert events.index(graded) < next(n for n, event in enumerate(events) if isinstance(event, Text))

@@ -94,6 +94,13 @@ def test_evidence_lights_up_in_the_answer_it_came_from() -> None:
     assert view.card.previous is None
 
 
+def test_what_was_graded_stays_when_the_words_that_follow_are_stopped() -> None:
+    view = practising(View()).sent("A mask is drawn.")
+    session = view.session.attempted(Attempt("A mask is drawn.", graded("A mask")))
+    view = view.heard([Graded(graded("A mask"), session=session)]).ended()
+    assert view.session == session
+
+
 def test_a_second_attempt_is_compared_with_the_first() -> None:
     view = practising(View())
     first = graded("mask", 0.3)
