@@ -65,6 +65,15 @@ class Calibration:
         """
         return cls(replace(_of_all(nulls, max), reads=_mean(nulls).reads), _mean(models))
 
+    @classmethod
+    def joined(cls, ones: Sequence[Calibration]) -> Calibration:
+        """The calibration of several points from those of each."""
+        return cls(_joined([one.null for one in ones]), _joined([one.model for one in ones]))
+
+    def only(self, n: int) -> Calibration:
+        """The calibration of point `n` alone."""
+        return Calibration(self.null.only(n), self.model.only(n))
+
     def placed(self, signs: Signs) -> list[tuple[float, ...]]:
         """For each point where its signs lie: 0 at the null answers, 1 at the model answers."""
         kinds = (
@@ -167,6 +176,11 @@ def _signs(values: dict[str, Sequence[float]]) -> Signs:
 
 def _mean(all_signs: Sequence[Signs]) -> Signs:
     return _of_all(all_signs, lambda values: sum(values) / len(values))
+
+
+def _joined(ones: Sequence[Signs]) -> Signs:
+    kinds = ([s.odds for s in ones], [s.notes for s in ones], [s.reads for s in ones])
+    return Signs(*(tuple(value for values in kind for value in values) for kind in kinds))
 
 
 def _of_all(all_signs: Sequence[Signs], joined: Callable[[Sequence[float]], float]) -> Signs:

@@ -152,6 +152,7 @@ class Judge:
         self._point_probe = point_probe
         self._store = CalibrationStore(cache_dir)
         self._known: dict[str, Calibration] = {}
+        self._of_points: dict[str, Calibration] = {}
         self._bare: dict[str, BareReference] = {}
         self._lock = threading.Lock()
 
@@ -186,22 +187,35 @@ class Judge:
         contests = self._store.contests(task.question)
         key = calibration_key(self._llm.name, task, contests)
         with self._lock:
-            if key in self._known:
-                return self._known[key]
-            found = self._store.load(key)
-            if found is None:
-                found = self._measure(task, contests)
-                self._store.save(key, found)
-            self._known[key] = found
-            return found
+            if key not in self._known:
+                found = self._store.load(key) if contests else None
+                if found is None:
+                    found = self._contested(task, self._undisputed(task), contests)
+                    if contests:
+                        self._store.save(key, found)
+                self._known[key] = found
+            return self._known[key]
 
     def contested(self, task: Task, point: KeyPoint, sentence: str, made: bool) -> None:
         """Keep how a disputed verdict was decided; from the next answer on the point is calibrated with it."""
         self._store.contested(Contest(task.question, point.id, sentence, made))
 
-    def _measure(self, task: Task, contests: Sequence[Contest]) -> Calibration:
-        nulls, models = ([self._signs(task, text) for text in texts] for texts in (task.nulls, task.models))
-        found = Calibration.of(nulls, models)
+    def _undisputed(self, task: Task) -> Calibration:
+        """The calibration before disputes. One point of a task that is known, as in a dispute, is known too."""
+        points = [calibration_key(self._llm.name, replace(task, points=(point,))) for point in task.points]
+        if all(point in self._of_points for point in points):
+            return Calibration.joined([self._of_points[point] for point in points])
+        key = calibration_key(self._llm.name, task)
+        found = self._store.load(key)
+        if found is None:
+            nulls, models = ([self._signs(task, text) for text in texts] for texts in (task.nulls, task.models))
+            found = Calibration.of(nulls, models)
+            self._store.save(key, found)
+        self._of_points |= {point: found.only(n) for n, point in enumerate(points)}
+        return found
+
+    def _contested(self, task: Task, found: Calibration, contests: Sequence[Contest]) -> Calibration:
+        """The calibration with what was decided in disputes."""
         null, model = found.null, found.model
         for n, point in enumerate(task.points):
             for contest in [c for c in contests if c.point == point.id][-MAX_CONTESTS:]:

@@ -97,6 +97,27 @@ def test_another_model_or_task_is_calibrated_anew(encoder: SentenceEncoder, inde
     assert len(other.judged) > before
 
 
+def test_a_point_of_a_known_task_and_a_dispute_need_no_calibration_anew(
+    encoder: SentenceEncoder, entry: Entry, tmp_path: Path
+) -> None:
+    task = Task.of_entry(entry, FOIL)
+    llm = FakeLLM(judge=Reader())
+    judge = Judge(llm, encoder, tmp_path)
+    whole = judge.calibrate(task)
+    asked = len(llm.judged)
+    alone = replace(task, points=task.points[1:2])
+    assert judge.calibrate(alone) == whole.only(1)
+    assert len(llm.judged) == asked
+    measured = Judge(FakeLLM(judge=Reader()), encoder, tmp_path / "another").calibrate(alone)
+    assert measured == whole.only(1)
+    judge.contested(task, task.points[0], "It drops units by chance.", made=True)
+    judge.calibrate(task)
+    assert len(llm.judged) == asked + 1  # the sentence that was disputed
+    again = FakeLLM(judge=Reader())
+    assert Judge(again, encoder, tmp_path).calibrate(task) == judge.calibrate(task)
+    assert again.judged == []
+
+
 def test_a_won_dispute_makes_such_words_count_from_then_on(
     encoder: SentenceEncoder, entry: Entry, tmp_path: Path
 ) -> None:
