@@ -307,7 +307,7 @@ class Page:
         parts = self.parts
         if self._busy(request):
             self.spoken.put_away(Path(path))
-            yield {parts.heard: gr.update(value="Wait until the reply has ended, then record again.", visible=True)}
+            yield {parts.heard: gr.update(value="Wait until the reply has ended, then upload it again.", visible=True)}
             return
         yield {
             parts.heard: gr.update(value='<span class="note waiting">Writing down what you said</span>', visible=True)

@@ -199,7 +199,12 @@
     mic?.setAttribute("aria-pressed", String(Boolean(recording)));
   }
 
-  function hand(blob) {
+  async function hand(blob) {
+    if (find("#stop")) {
+      trouble("Your recording is kept, and is written down when the reply has ended.");
+      await replied();
+      trouble("");
+    }
     const input = find("#write input[type=file]");
     const ending = { "audio/mp4": "mp4", "audio/ogg": "ogg" }[blob.type] || "webm";
     const files = new DataTransfer();
@@ -252,6 +257,12 @@
     }
   });
 
+  async function replied() {
+    const moment = (length) => new Promise((done) => setTimeout(done, length));
+    while (find("#stop")) await moment(50);
+    await moment(200); // the server has still to put the reply away
+  }
+
   /* Whoever takes the next step has read enough of the reply that is still being written: it ends, as with Stop. */
   let step = null; // the last one wished for while a reply ends
 
@@ -263,10 +274,8 @@
     const ending = step !== null;
     step = next;
     if (ending) return;
-    const moment = (length) => new Promise((done) => setTimeout(done, length));
     find("#stop").click();
-    while (find("#stop")) await moment(50);
-    await moment(200); // the server has still to put the reply away
+    await replied();
     const last = step;
     step = null;
     last();

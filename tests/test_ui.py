@@ -821,3 +821,20 @@ def test_speaking_into_the_microphone(playwright: Any, listening_page: Served, s
     assert page.locator("#side .score").is_visible()
     assert visitors.errors == []
     browser.close()
+
+
+def test_what_is_said_while_a_reply_is_written_is_written_down_after_it(playwright: Any, served: Served) -> None:
+    flags = [*FLAGS, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]  # it beeps once a second
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    page = Visitors(browser, served.url).open()
+    ask(page, "slow: why dropout", wait=False)
+    page.wait_for_selector("#stop")
+    page.click("#mic")
+    page.wait_for_function("document.querySelector('#recorder .time').textContent == '0:02'")
+    page.click("#mic")
+    page.locator("#recorder .trouble", has_text="is kept").wait_for()
+    page.click("#stop")
+    page.wait_for_function("document.querySelector('#composer textarea').value.length > 10")
+    assert page.input_value(COMPOSER) == FakeTranscriber.said
+    assert page.locator("#recorder .trouble").is_hidden()
+    browser.close()
