@@ -49,14 +49,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Graded:
-    """A scorecard, or why there is none (`scorecard` is None then, and `failure` says why).
-
-    `session` is the session with it, for whoever does not wait for the words that follow.
-    """
+    """A scorecard, or why there is none (`scorecard` is None then, and `failure` says why)."""
 
     scorecard: Scorecard | None
     failure: str = ""
-    session: Session | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The session with what was graded, for a visitor who does not wait for the words that follow."""
+
+    session: Session
 
 
 @dataclass(frozen=True)
@@ -82,4 +85,4 @@ class Finished:
     total: float
 
 
-Event = SourcesFound | Text | Refused | Progress | Graded | Suggestions | Finished
+Event = SourcesFound | Text | Refused | Progress | Graded | Kept | Suggestions | Finished

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from coach.care import REPLY, needs_care
 from coach.errors import CoachError, GradingError, InputError
-from coach.events import Event, Finished, Graded, Progress, Text
+from coach.events import Event, Finished, Graded, Kept, Progress, Text
 from coach.feedback import feedback, next_follow_up, summary
 from coach.grading import Scorecard, Verdict
 from coach.judge import Judge, Task
@@ -86,6 +86,7 @@ def respond(
         failure = str(error)
     attempt = Attempt(text, card, failure, exercise.follow_up)
     session = session.attempted(attempt)
+    yield Kept(session)
     follow_up = None if exercise.only_point else next_follow_up(entry, card, exercise.follow_ups_asked)
     asked = follow_up.question if follow_up else ""
     if session.style == "realistic":
@@ -99,7 +100,7 @@ def respond(
             session = session.offering(follow_up.question, asked).follow_up_asked(follow_up.question)
         yield _finished(session, said, started)
         return
-    yield Graded(card, failure, session)
+    yield Graded(card, failure)
     if card is None:
         said = f"Not graded: {failure} Your answer is kept; you can try again."
         yield Text(said, True)
@@ -210,7 +211,8 @@ def contest(
             f"{old.key_point.text} The verdict stays; say it in other words if you meant it."
         )
     session = session.reattempted(replace(last, scorecard=card))
-    yield Graded(card, session=session)
+    yield Kept(session)
+    yield Graded(card)
     yield Text(said, True)
     yield _finished(session, said, started)
 

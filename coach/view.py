@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from coach.events import Event, Finished, Graded, Progress, Refused, Source, SourcesFound, Suggestions, Text
+from coach.events import Event, Finished, Graded, Kept, Progress, Refused, Source, SourcesFound, Suggestions, Text
 from coach.grading import Scorecard
 from coach.session import Attempt, Exchange, Session
 from coach.timeline import clock
@@ -77,7 +77,7 @@ class Said:
                 return replace(self, text=self.text + text)
             case Progress(text):
                 return replace(self, note=text)
-            case Refused():
+            case Refused() | Kept():
                 return self
             case Suggestions(questions):
                 return replace(self, suggestions=questions)
@@ -158,7 +158,9 @@ class View:
                 case SourcesFound():
                     view = replace(view, opened=len(view.said) - 1)
                 case Graded():
-                    view = replace(view._graded(event), session=event.session or view.session)
+                    view = view._graded(event)
+                case Kept(session):
+                    view = replace(view, session=session)
                 case Finished(session):
                     view = replace(view, session=session)._known()
         return view

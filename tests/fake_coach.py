@@ -13,7 +13,7 @@ from coach.audio import Samples, Span
 from coach.coach import CoachStatus
 from coach.config import BUILT_IN_KNOWLEDGE, Settings
 from coach.errors import CoachError, InputError, ModelError
-from coach.events import Event, Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
+from coach.events import Event, Finished, Graded, Kept, Progress, Source, SourcesFound, Suggestions, Text
 from coach.grading import Flag, Scorecard, Verdict
 from coach.knowledge import Entry, load_entries
 from coach.llm import FinishReason
@@ -146,7 +146,8 @@ class FakeCoach:
         if "break" in text:
             attempt = Attempt(text, None, "The model ran out of memory.", session.exercise.follow_up)
             session = session.attempted(attempt)
-            yield Graded(None, attempt.failure, session)
+            yield Kept(session)
+            yield Graded(None, attempt.failure)
             yield Finished(session, "", (), True, "stop", 0.1, 0.1)
             return
         card = self.grade(session, text)
@@ -157,7 +158,8 @@ class FakeCoach:
             yield Text(said, True)
             yield Finished(session, said, (), True, "stop", 0.1, 0.1)
             return
-        yield Graded(card, session=session)
+        yield Kept(session)
+        yield Graded(card)
         said = "You named the random mask. What is missing is the rescaling [dropout]."
         yield Text(said, True)
         if stop.wait(60 if "slow" in text else self.pause):
@@ -190,7 +192,8 @@ class FakeCoach:
         card = replace(last.scorecard, verdicts=verdicts)
         yield Progress("Judging the point again")
         session = session.reattempted(replace(last, scorecard=card))
-        yield Graded(card, session=session)
+        yield Kept(session)
+        yield Graded(card)
         yield Text("You are right: that sentence makes the point.", True)
         yield Finished(session, "", (), True, "stop", 0.1, 0.1)
 

@@ -15,7 +15,7 @@ from fake_llm import FakeLLM, Reader
 from coach.coach import Coach
 from coach.config import Settings
 from coach.errors import GradingError, InputError
-from coach.events import Event, Finished, Graded, Progress, Text
+from coach.events import Event, Finished, Graded, Kept, Progress, Text
 from coach.exercise import choose, is_question
 from coach.knowledge import Entry
 from coach.llm import Message
@@ -50,10 +50,10 @@ def cards(events: Sequence[Event]) -> list[Graded]:
 def test_an_answer_is_graded_explained_and_followed_up(coach: Coach) -> None:
     session, events = practise(coach, HALF)
     (graded,) = cards(events)
-    assert graded.session is not None
-    assert graded.session.exercise is not None
-    assert graded.session.exercise.last is not None
-    assert graded.session.exercise.last.scorecard is graded.scorecard
+    (kept,) = (event.session.exercise for event in events if isinstance(event, Kept))
+    assert kept is not None
+    assert kept.last is not None
+    assert kept.last.scorecard is graded.scorecard
     assert graded.scorecard is not None
     assert 0 < graded.scorecard.score < 10
     assert events.index(graded) < next(n for n, event in enumerate(events) if isinstance(event, Text))
@@ -86,6 +86,8 @@ def test_a_follow_ups_reply_is_graded_by_its_own_points(coach: Coach) -> None:
 def test_realistic_practice_shows_nothing_until_the_end(coach: Coach) -> None:
     session, events = practise(coach, HALF, realistic=True)
     assert cards(events) == []
+    kept = next(n for n, event in enumerate(events) if isinstance(event, Kept))
+    assert kept < next(n for n, event in enumerate(events) if isinstance(event, Text))
     assert said(events).startswith("Noted. ")
     session, report = coach.finish(session)
     assert "of 10" in report

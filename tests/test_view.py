@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coach.audio import Span
-from coach.events import Finished, Graded, Progress, Source, SourcesFound, Suggestions, Text
+from coach.events import Finished, Graded, Kept, Progress, Source, SourcesFound, Suggestions, Text
 from coach.grading import Flag, Scorecard, Verdict
 from coach.knowledge import Entry, KeyPoint
 from coach.session import Attempt, Exchange, Exercise, Session
@@ -97,7 +97,7 @@ def test_evidence_lights_up_in_the_answer_it_came_from() -> None:
 def test_what_was_graded_stays_when_the_words_that_follow_are_stopped() -> None:
     view = practising(View()).sent("A mask is drawn.")
     session = view.session.attempted(Attempt("A mask is drawn.", graded("A mask")))
-    view = view.heard([Graded(graded("A mask"), session=session)]).ended()
+    view = view.heard([Kept(session), Graded(graded("A mask"))]).ended()
     assert view.session == session
 
 
