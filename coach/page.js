@@ -199,19 +199,32 @@
     mic?.setAttribute("aria-pressed", String(Boolean(recording)));
   }
 
-  async function hand(blob) {
-    if (find("#stop")) {
-      trouble("Your recording is kept, and is written down when the reply has ended.");
-      await replied();
-      trouble("");
-    }
-    const input = find("#write input[type=file]");
+  function hand(blob) {
     const ending = { "audio/mp4": "mp4", "audio/ogg": "ogg" }[blob.type] || "webm";
     const files = new DataTransfer();
     files.items.add(new File([blob], `answer.${ending}`, { type: blob.type }));
-    input.files = files.files;
+    upload(files.files);
+  }
+
+  function upload(files) {
+    const input = find("#write input[type=file]");
+    input.files = files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }
+
+  document.addEventListener(
+    "change",
+    async (event) => {
+      if (!find("#stop") || !event.target.matches("#write input[type=file]")) return;
+      event.stopImmediatePropagation();
+      const { files } = event.target;
+      trouble("Your recording is kept, and is written down when the reply has ended.");
+      await replied();
+      trouble("");
+      upload(files);
+    },
+    true, // before the page's own listeners
+  );
 
   document.addEventListener("click", (event) => {
     const control = event.target.closest("#mic, #recorder button");

@@ -823,15 +823,22 @@ def test_speaking_into_the_microphone(playwright: Any, listening_page: Served, s
     browser.close()
 
 
-def test_what_is_said_while_a_reply_is_written_is_written_down_after_it(playwright: Any, served: Served) -> None:
+@pytest.mark.parametrize("way", ["microphone", "file"])
+def test_what_is_said_while_a_reply_is_written_is_written_down_after_it(
+    playwright: Any, served: Served, tmp_path: Path, way: str
+) -> None:
     flags = [*FLAGS, "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]  # it beeps once a second
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
     page = Visitors(browser, served.url).open()
     ask(page, "slow: why dropout", wait=False)
     page.wait_for_selector("#stop")
-    page.click("#mic")
-    page.wait_for_function("document.querySelector('#recorder .time').textContent == '0:02'")
-    page.click("#mic")
+    if way == "microphone":
+        page.click("#mic")
+        page.wait_for_function("document.querySelector('#recorder .time').textContent == '0:02'")
+        page.click("#mic")
+    else:
+        (tmp_path / "answer.wav").write_bytes(wave_bytes(0.1 * np.sin(np.arange(32_000, dtype=np.float32)), 16_000))
+        page.set_input_files(FILE, tmp_path / "answer.wav")
     page.locator("#recorder .trouble", has_text="is kept").wait_for()
     page.click("#stop")
     page.wait_for_function("document.querySelector('#composer textarea').value.length > 10")
