@@ -179,11 +179,13 @@ def _mean(all_signs: Sequence[Signs]) -> Signs:
 
 
 def _joined(ones: Sequence[Signs]) -> Signs:
-    kinds = ([s.odds for s in ones], [s.notes for s in ones], [s.reads for s in ones])
-    return Signs(*(tuple(value for values in kind for value in values) for kind in kinds))
+    return Signs(*(tuple(value for values in kind for value in values) for kind in _kinds(ones)))
+
+
+def _kinds(ones: Sequence[Signs]) -> tuple[list[tuple[float, ...]], ...]:
+    return [s.odds for s in ones], [s.notes for s in ones], [s.reads for s in ones]
 
 
 def _of_all(all_signs: Sequence[Signs], joined: Callable[[Sequence[float]], float]) -> Signs:
     """For each point what `joined` makes of several answers' signs."""
-    kinds = ([s.odds for s in all_signs], [s.notes for s in all_signs], [s.reads for s in all_signs])
-    return Signs(*(tuple(joined(row) for row in zip(*rows, strict=True)) for rows in kinds))
+    return Signs(*(tuple(joined(row) for row in zip(*rows, strict=True)) for rows in _kinds(all_signs)))

@@ -190,7 +190,7 @@ class Judge:
             if key not in self._known:
                 found = self._store.load(key) if contests else None
                 if found is None:
-                    found = self._contested(task, self._undisputed(task), contests)
+                    found = self._with_disputes(task, self._undisputed(task), contests)
                     if contests:
                         self._store.save(key, found)
                 self._known[key] = found
@@ -214,7 +214,7 @@ class Judge:
         self._of_points |= {point: found.only(n) for n, point in enumerate(points)}
         return found
 
-    def _contested(self, task: Task, found: Calibration, contests: Sequence[Contest]) -> Calibration:
+    def _with_disputes(self, task: Task, found: Calibration, contests: Sequence[Contest]) -> Calibration:
         """The calibration with what was decided in disputes."""
         null, model = found.null, found.model
         for n, point in enumerate(task.points):
