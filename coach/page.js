@@ -263,7 +263,7 @@
     } else if (name === "sources") {
       sought = [value, 1, 0];
       if (!reveal(...sought)) carry("source", `${value}/1/0`);
-    } else if (["quiz", "contest", "point"].includes(name)) {
+    } else if (["quiz", "contest", "claim", "point", "edit", "retry"].includes(name)) {
       unoccupied(() => carry(name, value));
     } else {
       carry(name, value);

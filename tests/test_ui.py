@@ -196,6 +196,20 @@ def test_a_quiz_can_be_wished_while_an_answer_is_still_written(visitors: Visitor
     assert "Answer" in (page.locator(COMPOSER).get_attribute("placeholder") or "")
 
 
+def test_a_question_can_be_mended_while_it_is_still_answered(visitors: Visitors, served: Served) -> None:
+    page = visitors.open()
+    served.coach.stopped.clear()
+    ask(page, "slow: why dropuot", wait=False)
+    page.wait_for_selector("#stop")
+    page.locator("#chat button[name=edit]").dispatch_event("click")
+    page.wait_for_selector("#editing")
+    assert served.coach.stopped.is_set()
+    assert page.input_value(COMPOSER) == "slow: why dropuot"
+    ask(page, "why dropout")
+    assert page.locator("#chat [data-testid=user]").all_inner_texts()[0].startswith("why dropout")
+    assert page.locator("#chat [data-testid=user]").count() == 1
+
+
 CONTEST, HINT, ASK = "#side details.point >> nth=2 >> button[name=contest]", "#hint", "#mode label >> nth=0"
 
 
