@@ -3,6 +3,7 @@
     python benchmarks/speech.py [--split dev|test] [--terms entry|general|plain] [--only WORDS] [--show] [--json]
     python benchmarks/speech.py --hostile        silence, noise, music, coughs: nothing may be written
     python benchmarks/speech.py --speed          seconds for answers of 15 and 60 seconds, and memory
+    python benchmarks/speech.py --clips FILE     words wrong in other recordings: a path, a tab and the text a line
 
 Recordings are made on the fly from `benchmarks/data/speech.jsonl` with Piper, espeak-ng and flite, some changed by sox
 (voices that are not installed are left out and counted). `--terms entry` gives the recogniser the entry's terms,
@@ -23,13 +24,14 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import psutil
 from recordings import Recording, left_out, recordings
 from sounds import hostile
 
-from coach.audio import SAMPLE_RATE
+from coach.audio import SAMPLE_RATE, read_audio
 from coach.config import BUILT_IN_KNOWLEDGE, settings_from
 from coach.delivery import Delivery, delivery, is_filler
 from coach.doubts import doubts
@@ -231,6 +233,19 @@ def refuse(whisper: Whisper) -> dict[str, object]:
     }
 
 
+def other(whisper: Whisper, clips: Path, show: bool) -> dict[str, object]:
+    """Word errors in recordings that people bring, which may be about anything, with general terms."""
+    errors = words = 0
+    for line in clips.read_text(encoding="utf-8").splitlines():
+        path, truth = line.split("\t")
+        text = whisper.transcribe(read_audio(clips.parent / path), SAMPLE_RATE).text
+        wrong, _ = aligned(plain_words(truth), plain_words(text))
+        errors, words = errors + wrong, words + len(plain_words(truth))
+        if show:
+            print(wrong, path, f"\n  {truth}\n  {text}")
+    return {"words": words, "errors": errors, "word_error": round(errors / max(1, words), 3)}
+
+
 def speed(whisper: Whisper) -> dict[str, object]:
     """Median seconds of three runs, on speech joined from the dev recordings."""
     whole = np.concatenate([recording.samples for recording in recordings("dev", "espeak en-us 165")])
@@ -259,11 +274,15 @@ def main() -> None:
     parser.add_argument("--as-written", action="store_true", help="leave short forms such as GRU to each voice's rules")
     parser.add_argument("--hostile", action="store_true")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--clips", type=Path)
     parser.add_argument("--show", action="store_true", help="print every text beside the truth")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     whisper = load_transcriber(settings_from())
-    result = refuse(whisper) if args.hostile else speed(whisper) if args.speed else measure(args, whisper)
+    if args.clips:
+        result = other(whisper, args.clips, args.show)
+    else:
+        result = refuse(whisper) if args.hostile else speed(whisper) if args.speed else measure(args, whisper)
     if args.json:
         print(json.dumps(result))
     else:

@@ -16,6 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from coach.ct2_file import add_changes
 from coach.errors import WeightsError
 
 Progress = Callable[[float, str], None]
@@ -90,7 +93,9 @@ WHISPER = EmbeddedFile(
     extra="model",
 )
 _WHISPER_BESIDE = ("config.json", "tokenizer.json", "vocabulary.txt")
-_WHISPER_FORMAT = 1  # raised when the folder that `whisper_folder` builds changes
+# What teaches its decoder the words of the field; `benchmarks/train_recogniser.py` writes it.
+_WHISPER_CHANGES = Path(__file__).parent / "probes" / "whisper-base.npz"
+_WHISPER_FORMAT = 2  # raised when the folder that `whisper_folder` builds changes
 
 
 def locate(file: EmbeddedFile) -> tuple[Path, ...]:
@@ -267,14 +272,20 @@ def encoder_folder() -> Path:
     return verify(ENCODER)[0].parent
 
 
-def whisper_folder(cache_dir: Path) -> Path:
-    """The folder of the embedded Whisper model, assembled into the cache at the first call; raises `WeightsError`."""
+def whisper_folder(cache_dir: Path, taught: bool = True) -> Path:
+    """The folder of the embedded Whisper model, assembled into the cache at the first call; raises `WeightsError`.
+
+    Its decoder is taught the words of the field; with `taught` false it is as its makers left it.
+    """
 
     def build(folder: Path) -> None:
         assemble(WHISPER, folder / "model.bin")
+        if taught:
+            with np.load(_WHISPER_CHANGES) as changes:
+                add_changes(folder / "model.bin", changes)
         beside = locate(WHISPER)[0].parent
         for name in _WHISPER_BESIDE:
             shutil.copyfile(beside / name, folder / name)
 
-    name = f"{WHISPER.name}-{WHISPER.short_digest}-{_WHISPER_FORMAT}"
+    name = f"{WHISPER.name}-{WHISPER.short_digest}-{_WHISPER_FORMAT if taught else 'plain'}"
     return build_once(models_folder(cache_dir) / name, build)

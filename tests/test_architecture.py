@@ -20,8 +20,8 @@ errors config sentences plain_text numerals care greeting batch options
 
 knowledge passages vocabulary outside words encoder vector_store ranking retrieval worked evidence
 
-adapters llm weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache decoding
-packing loading residual
+adapters llm ct2_file weights gguf_file rotation int8_product quantised conversion chat_tokens reply_text kv_cache
+decoding packing loading residual
 transformers_llm remote_llm
 
 prompts grounding grading feedback wording screening stretches tokenwise attention probe point_probe cross_encoder
@@ -50,7 +50,8 @@ ALONE = {
         "vector_store", "ranking", "words",
     },
     "llm": {"errors", "adapters"},
-    "weights": {"errors"},
+    "ct2_file": {"errors"},
+    "weights": {"errors", "ct2_file"},
     "transformers_llm": {
         "errors", "config", "llm", "weights", "loading", "chat_tokens", "reply_text", "kv_cache", "decoding", "packing",
         "residual", "adapters",
