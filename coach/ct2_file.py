@@ -7,12 +7,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, BinaryIO
 
 from coach.errors import WeightsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 VERSION = 6  # of the format (ctranslate2/specs/model_spec.py writes it)
 FLOAT16 = 4  # how the format numbers 16-bit floating point among its types
@@ -29,6 +30,8 @@ class Variable:
 
     def values(self, path: Path) -> NDArray[np.float16]:
         """What it holds; the type has to be `FLOAT16`."""
+        import numpy as np
+
         flat = np.fromfile(path, dtype="<f2", count=math.prod(self.shape), offset=self.offset)
         return flat.reshape(self.shape).astype(np.float16, copy=False)
 
@@ -62,13 +65,13 @@ def add_changes(path: Path, changes: Mapping[str, NDArray[np.float16]]) -> None:
     held = variables(path)
     with path.open("r+b") as file:
         for name in (key.removesuffix(UP) for key in changes if key.endswith(UP)):
-            up, down = changes[name + UP].astype(np.float32), changes[name + DOWN].astype(np.float32)
+            up, down = changes[name + UP].astype("f4"), changes[name + DOWN].astype("f4")
             matrix = held.get(name)
             if matrix is None or matrix.kind != FLOAT16 or matrix.shape != (len(up), down.shape[1]):
                 raise WeightsError(
                     f"The change for {name!r} is for 16 bits of shape {(len(up), down.shape[1])}; {path} has {matrix}."
                 )
-            changed = matrix.values(path).astype(np.float32) + up @ down
+            changed = matrix.values(path).astype("f4") + up @ down
             file.seek(matrix.offset)
             file.write(changed.astype("<f2").tobytes())
 

@@ -16,8 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from coach.ct2_file import add_changes
 from coach.errors import WeightsError
 
@@ -281,6 +279,8 @@ def whisper_folder(cache_dir: Path, taught: bool = True) -> Path:
     def build(folder: Path) -> None:
         assemble(WHISPER, folder / "model.bin")
         if taught:
+            import numpy as np
+
             with np.load(_WHISPER_CHANGES) as changes:
                 add_changes(folder / "model.bin", changes)
         beside = locate(WHISPER)[0].parent

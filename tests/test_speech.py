@@ -216,27 +216,43 @@ def test_changed_tokens_share_the_time_of_those_they_replace() -> None:
 
 
 class Circling:
-    """A recogniser that repeats itself unless it is kept from it, as the real one now and then does."""
+    """A recogniser that says a text unless it is kept from repeating itself, as the real one now and then does."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, tokens: list[int]) -> None:
+        self._model, self._tokens = model, tokens
 
     def __getattr__(self, name: str) -> Any:
         return self if name == "model" else getattr(self._model, name)
 
     def generate(self, encoded: Any, prompts: Any, **options: Any) -> Any:
         if "no_repeat_ngram_size" not in options:
-            return [SimpleNamespace(sequences_ids=[[644, 11] * 40], scores=[-0.2], no_speech_prob=0.0)]
+            return [SimpleNamespace(sequences_ids=[self._tokens], scores=[-0.2], no_speech_prob=0.0)]
         return self._model.model.generate(encoded, prompts, **options)
 
     def align(self, *arguments: Any) -> Any:
         return self._model.model.align(*arguments)
 
 
-def test_a_text_that_runs_in_circles_is_searched_anew(whisper: Whisper, speak: Speak) -> None:
+STRETCH = " Beam search keeps temperature, top-k and top-p make it more varied."
+SHORT_CIRCLE = " a-" * 80
+LONG_CIRCLE = (
+    " The tokenizer splits text into tokens, and each token becomes an embedding. The decoder predicts logits for the "
+    "next one, and softmax turns these into probabilities. With greedy decoding you always take the best."
+) + 3 * STRETCH
+
+
+@pytest.mark.parametrize("said", [SHORT_CIRCLE, LONG_CIRCLE])
+def test_a_text_that_runs_in_circles_is_searched_anew(whisper: Whisper, speak: Speak, said: str) -> None:
     audio = np.concatenate([silence(0.3), speak(TEXT), silence(0.3)])
-    circling = Whisper(Circling(whisper.model), whisper._tokenizer)
+    circling = Whisper(Circling(whisper.model, whisper._tokenizer.encode(said)), whisper._tokenizer)
     assert "regularisation technique" in circling.transcribe(audio, SAMPLE_RATE, TERMS).text
+
+
+def test_a_stretch_said_twice_is_no_circle(whisper: Whisper, speak: Speak) -> None:
+    audio = np.concatenate([silence(0.3), speak(TEXT), silence(0.3)])
+    said = LONG_CIRCLE.removesuffix(STRETCH)
+    repeating = Whisper(Circling(whisper.model, whisper._tokenizer.encode(said)), whisper._tokenizer)
+    assert repeating.transcribe(audio, SAMPLE_RATE, TERMS).text.count("more varied") == 2
 
 
 def test_sentences_begin_with_a_capital() -> None:
