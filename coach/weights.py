@@ -93,7 +93,6 @@ WHISPER = EmbeddedFile(
 _WHISPER_BESIDE = ("config.json", "tokenizer.json", "vocabulary.txt")
 # What teaches its decoder the words of the field; `benchmarks/train_recogniser.py` writes it.
 _WHISPER_CHANGES = Path(__file__).parent / "probes" / "whisper-base.npz"
-_WHISPER_FORMAT = 2  # raised when the folder that `whisper_folder` builds changes
 
 
 def locate(file: EmbeddedFile) -> tuple[Path, ...]:
@@ -287,5 +286,6 @@ def whisper_folder(cache_dir: Path, taught: bool = True) -> Path:
         for name in _WHISPER_BESIDE:
             shutil.copyfile(beside / name, folder / name)
 
-    name = f"{WHISPER.name}-{WHISPER.short_digest}-{_WHISPER_FORMAT if taught else 'plain'}"
+    changed = hashlib.sha256(_WHISPER_CHANGES.read_bytes()).hexdigest()[:12] if taught else "plain"
+    name = f"{WHISPER.name}-{WHISPER.short_digest}-{changed}"
     return build_once(models_folder(cache_dir) / name, build)
