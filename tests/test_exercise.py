@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -142,9 +143,18 @@ def test_a_second_attempt_is_held_against_the_first(coach: Coach) -> None:
     entry = coach.entry("dropout")
     session, _ = practise(coach, HALF)
     session, events = practise(coach, entry.answer, coach.again(session))
-    assert "Your score is up" in said(events)
+    first, second = (attempt.scorecard for attempt in session.exercise.attempts[:2])
+    new = sum(
+        now.status == "covered" and before.status != "covered"
+        for before, now in zip(first.verdicts, second.verdicts, strict=True)
+    )
+    assert new > 1
+    assert re.search(rf"Your score is up \d\.\d\. {new} points are new\.", said(events))
     session, events = practise(coach, HALF, coach.again(session))
     assert "Your score is down" in said(events)
+    assert "new." not in said(events)
+    session, events = practise(coach, HALF, coach.again(session))
+    assert "Your score is about the same." in said(events)
 
 
 def test_one_point_can_be_answered_again(coach: Coach) -> None:
