@@ -67,12 +67,13 @@ PITCHES = ("", "", "", "pitch 150", "pitch -150", "pitch 250", "reverb 25")
 class Lesson:
     """A recording as the encoder hears it, (frames, width), the prompt before its text, and the text, as tokens."""
 
-    encoded: NDArray[np.float32]
+    encoded: NDArray[np.float16]
     prompt: list[int]
     text: list[int]
 
 
 def runs(text: str) -> set[tuple[str, ...]]:
+    """All `RUN` words in a row of a text."""
     words = plain_words(text)
     return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
