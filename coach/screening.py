@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from coach.errors import GradingError
 from coach.retrieval import terms
-from coach.sentences import said_sentences
+from coach.sentences import said_within
 
 # Shares chosen on the development half of `benchmarks/grading.py`: no sentence of an honest answer is set aside there.
 MIN_FUNCTION_WORDS = 0.12  # share of function words below which an answer is a list of keywords, not statements
@@ -90,15 +90,15 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 @dataclass(frozen=True)
 class Screened:
-    """The sentences that state something, and why the rest was set aside."""
+    """The sentences that state something, together as one text too, and why the rest was set aside.
 
-    sentences: tuple[str, ...]
+    `wholes` are the longer sentences that they were cut out of, or they themselves.
+    """
+
+    sentences: tuple[str, ...] = ()
+    wholes: tuple[str, ...] = ()
+    text: str = ""
     commands: bool = False
-
-    @property
-    def text(self) -> str:
-        """The statements as one text."""
-        return " ".join(self.sentences)
 
 
 def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened:
@@ -110,13 +110,15 @@ def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened
     Raises `GradingError` when the answer is in a language that cannot be graded.
     """
     if _commands(answer):
-        return Screened((), commands=True)
+        return Screened(commands=True)
     _check_language(answer)
     words = [word.lower() for word in _WORD.findall(answer)]
     own = set(terms(answer))
     added = own - set(terms(question)) - _TALK
-    pieces = said_sentences(answer)
+    within = said_within(answer)
+    pieces = tuple(said for said, _ in within)
     to_the_point = bool(added & set(expected))
+    text = " ".join(answer.split())
     states_nothing = (
         (len(words) < MIN_WORDS and not to_the_point)
         or (len(words) >= MIN_LIST_WORDS and _function_share(words) < MIN_FUNCTION_WORDS)
@@ -124,7 +126,7 @@ def screen(answer: str, question: str, expected: Sequence[str] = ()) -> Screened
         or _denies(pieces, len(words))
         or (bool(_DONT_KNOW.search(answer)) and len(added) < SHORT_ANSWER_TERMS)
     )
-    return Screened(() if states_nothing else pieces)
+    return Screened() if states_nothing else Screened(pieces, tuple(whole for _, whole in within), text)
 
 
 def _commands(answer: str) -> bool:

@@ -21,19 +21,22 @@ _MIN_CLAUSE_WORDS = 4
 class Stretches:
     """The stretches of an answer, the sentences first and in their order.
 
-    `owners` are the places of their sentences, `vectors` has a row for each stretch, shape (stretches, dimensions).
+    `wholes` are the longer sentences that they were cut out of, or they themselves. `owners` are the places of the
+    stretches' sentences, `vectors` has a row for each stretch, shape (stretches, dimensions).
     """
 
     sentences: tuple[str, ...]
+    wholes: tuple[str, ...]
     owners: tuple[int, ...]
     vectors: Vectors
 
     @classmethod
-    def of(cls, sentences: Sequence[str], encoder: Encoder) -> Stretches:
+    def of(cls, sentences: Sequence[str], encoder: Encoder, wholes: Sequence[str] = ()) -> Stretches:
         """The stretches of an answer's sentences."""
         found = [(sentence, n) for n, sentence in enumerate(sentences)]
         found += [(f"{a} {b}", n) for n, (a, b) in enumerate(pairwise(sentences))]
         for n, sentence in enumerate(sentences):
             clauses = [c.strip() for c in _CLAUSE.split(sentence) if len(c.split()) >= _MIN_CLAUSE_WORDS]
             found += [(clause, n) for clause in clauses] if len(clauses) > 1 else []
-        return cls(tuple(sentences), tuple(n for _, n in found), encoder.encode([text for text, _ in found]))
+        owners, vectors = tuple(n for _, n in found), encoder.encode([text for text, _ in found])
+        return cls(tuple(sentences), tuple(wholes or sentences), owners, vectors)

@@ -171,6 +171,13 @@ def test_the_model_is_asked_about_a_listed_error_that_was_read_as_true(encoder: 
     assert BATCH in [one.misconception for one in found if one.flagged]
 
 
+def test_a_piece_is_read_alone_and_within_the_sentence_it_was_cut_out_of(encoder: SentenceEncoder) -> None:
+    pieces, whole = (SAID[0], SAID[1]), f"{SAID[0]} {SAID[1]}"
+    alike = Likeness.of(Stretches.of((*pieces, SAID[2]), encoder, (whole, whole, SAID[2])), LISTED, (), encoder)
+    odds = Readers(probe=Probe(Reading("stays"), weights([12.0], -6.0))).odds(alike, "What is dropout?")
+    assert odds == pytest.approx([0.0, 6.0, -6.0], abs=1e-5)
+
+
 def test_what_the_others_say_is_bounded_and_a_sentence_alone_is_beside_a_true_one() -> None:
     assert of_others([5.0]) == [OF_A_TRUE_ONE]
     calm, false = of_others([-9.0, 3.0, -6.0]), of_others([4.0, 3.0, 5.0], on_topic=False)

@@ -115,6 +115,18 @@ def test_the_sentences_are_the_candidates_words() -> None:
     screened = screen(POINTS, QUESTION)
     assert all(sentence in POINTS for sentence in screened.sentences)
     assert screened.text == POINTS
+    assert screened.wholes == screened.sentences
+
+
+def test_a_long_sentence_is_cut_and_stays_whole_in_the_text() -> None:
+    answer = (
+        "During training every activation gets zeroed at random with some probability p, and the ones that survive are "
+        "scaled up by one over the keep probability so the mean doesn't change, while at test time it is off."
+    )
+    screened = screen(answer, QUESTION)
+    assert len(screened.sentences) == 2
+    assert screened.wholes == (answer, answer)
+    assert screened.text == answer
 
 
 def test_no_model_answer_is_set_aside(entries: tuple[Entry, ...]) -> None:

@@ -8,7 +8,16 @@ from itertools import pairwise
 import pytest
 
 from coach.knowledge import Entry
-from coach.sentences import LONGEST_SAID, SHORTEST_SAID, runs_on, said_sentences, sentence_spans, split_sentences
+from coach.sentences import (
+    LONGEST_READ,
+    LONGEST_SAID,
+    SHORTEST_SAID,
+    runs_on,
+    said_sentences,
+    said_within,
+    sentence_spans,
+    split_sentences,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +99,11 @@ def test_what_runs_on_is_cut_before_a_new_clause() -> None:
         "nothing because the scaling was done before in training by dividing by the probability to keep a unit"
     )
     parts = said_sentences(spoken)
-    assert [part.split()[:3] for part in parts] == [["so", "dropout", "sets"], ["so", "it", "is"]]
+    assert [part.split()[:3] for part in parts] == [
+        ["so", "dropout", "sets"],
+        ["so", "it", "is"],
+        ["because", "the", "scaling"],
+    ]
     assert " ".join(parts) == spoken
 
 
@@ -99,6 +112,16 @@ def test_a_recognised_run_of_commas_is_cut_at_one_and_loses_it() -> None:
     parts = said_sentences(spoken)
     assert all(SHORTEST_SAID <= len(part.split()) <= LONGEST_SAID for part in parts)
     assert ", ".join(parts) == spoken
+
+
+def test_pieces_come_with_the_sentence_they_were_cut_out_of_unless_it_is_too_long_to_be_read() -> None:
+    long = ", and ".join(["the forget gate decides what stays in the cell state"] * 4) + "."
+    assert LONGEST_SAID < len(long.split()) <= LONGEST_READ
+    short = "The output gate decides what is shown."
+    pieces = said_within(f"{long} {short}")
+    assert [whole for _, whole in pieces] == [long, long, short]
+    assert pieces[-1][0] == short
+    assert all(said == whole for said, whole in said_within(long.replace(".", ", and ") + long))
 
 
 def test_what_is_short_or_has_no_joint_is_left_whole() -> None:
