@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from letter_encoder import COMPLETE, LetterEncoder
+from numpy.typing import NDArray
 
 from coach import vector_store
 from coach.knowledge import Entry
-from coach.retrieval import Index
-from coach.vector_store import kept_vectors
+from coach.outside import outside_passages
+from coach.passages import passages_of
+from coach.retrieval import Index, SentenceEncoder
+from coach.vector_store import kept_vectors, write_built_in
 
 ENTRIES = (COMPLETE, Entry("y", "What is y?", "Y is last but one."))
 
@@ -91,3 +94,51 @@ def test_the_cache_does_not_grow_without_end(tmp_path: Path) -> None:
     for n in range(7):
         rebuilt(ENTRIES, LetterEncoder(name=f"encoder {n}"), tmp_path)
     assert len(files(tmp_path)) <= vector_store.MOST_FILES
+
+
+class Counting:
+    """The real encoder; remembers how many texts it was given."""
+
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        self.name = encoder.name
+        self.encoded = 0
+        self._encoder = encoder
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.encoded += len(texts)
+        return self._encoder.encode(texts)
+
+
+def test_the_built_in_knowledge_is_not_encoded_at_the_first_start(
+    encoder: SentenceEncoder, entries: tuple[Entry, ...], tmp_path: Path
+) -> None:
+    """Fails when an entry has changed: run `python benchmarks/encode_knowledge.py`."""
+    texts = [passage.text for entry in entries for passage in passages_of(entry)] + list(outside_passages())
+    counting = Counting(encoder)
+    vectors = kept_vectors(texts, counting, tmp_path)
+    assert counting.encoded == 1, "run `python benchmarks/encode_knowledge.py`"  # the text that tells encoders apart
+    assert files(tmp_path) == []
+    assert np.abs(vectors[::500] - encoder.encode(texts[::500])).max() < 1e-3
+    (path,) = files(vector_store.BUILT_IN)
+    assert len(np.load(path)) == len(set(texts)), "run `python benchmarks/encode_knowledge.py`"
+
+
+def test_what_comes_with_the_project_is_neither_encoded_nor_kept_again(tmp_path: Path) -> None:
+    write_built_in(["a", "b", "a"], LetterEncoder(), tmp_path / "given")
+    encoder = LetterEncoder()
+    vectors = kept_vectors(["b", "new", "a"], encoder, tmp_path / "cache", tmp_path / "given")
+    assert encoder.encoded == 2  # the probe, and the new one
+    (path,) = files(tmp_path / "cache")
+    assert len(np.load(path)) == 1
+    assert np.allclose(vectors, LetterEncoder().encode(["b", "new", "a"]), atol=1e-3)
+    other = LetterEncoder(shift=5)
+    assert np.array_equal(
+        kept_vectors(["a", "b"], other, None, tmp_path / "given"), LetterEncoder(shift=5).encode(["a", "b"])
+    )
+
+
+def test_writing_what_comes_with_the_project_again_replaces_it(tmp_path: Path) -> None:
+    write_built_in(["a"], LetterEncoder(), tmp_path)
+    write_built_in(["a", "b"], LetterEncoder(shift=5), tmp_path)
+    (path,) = files(tmp_path)
+    assert len(np.load(path)) == 2
