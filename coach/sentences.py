@@ -33,7 +33,7 @@ _NUMBER_OF = re.compile(r"\b(?:the|total|maximum|max|minimum|min) no\.$", re.IGN
 # --dense`) 7 were flagged with 45 words, 1 is with 34, and none with 26; but with 28 two of 31 errors in sentences of
 # these lengths are no longer found.
 LONGEST_SAID = 34  # words
-USUALLY_SAID = 22  # words of a piece where more than two of them are cut
+USUALLY_SAID = 22  # words of a piece; what is left after a cut is cut again from here on, at the best joints alone
 LONGEST_READ = 45  # words of a sentence that pieces are also read in
 SHORTEST_SAID = 8  # words that stay together
 # Words without a mark between them: more have 123 of 141 pieces of development answers without their punctuation, and
@@ -129,10 +129,12 @@ def _parts(sentence: str) -> Iterator[str]:
         for match in joint.finditer(sentence)
     )
     first = 0
-    while len(words) - first > LONGEST_SAID:
+    while len(words) - first > (USUALLY_SAID if first else LONGEST_SAID):
         low = bisect.bisect_left(joints, (first + SHORTEST_SAID,))
         high = bisect.bisect_left(joints, (min(first + LONGEST_SAID, len(words) - SHORTEST_SAID) + 1,))
         near = joints[low:high] or joints[low : low + 1]
+        if len(words) - first <= LONGEST_SAID:
+            near = [joint for joint in near if joint[1] == 0]
         if not near or len(words) - near[0][0] < SHORTEST_SAID:
             break
         middle = first + min((len(words) - first) / 2, USUALLY_SAID)
