@@ -231,7 +231,7 @@ def rewrite(session: Session, entry: Entry) -> Iterator[Event]:
     text = " ".join(last.answer.split())
     changes = []
     for flag in last.scorecard.misconceptions:
-        text = text.replace(flag.evidence, flag.correction)
+        text = _corrected(text, flag.evidence, flag.correction)
         changes.append(f"- put right: ~~{flag.evidence}~~ **{flag.correction}**")
     for verdict in last.scorecard.verdicts:
         if verdict.status == "missed":
@@ -241,6 +241,17 @@ def rewrite(session: Session, entry: Entry) -> Iterator[Event]:
     said += "\n\nWhat each change gains:\n" + "\n".join(changes) if changes else "\n\nNothing had to change."
     yield Text(said, True)
     yield _finished(session, said, started)
+
+
+def _corrected(text: str, wrong: str, right: str) -> str:
+    """A text with what is right in place of what is wrong, which may be a part of a sentence."""
+    before, found, after = text.partition(wrong)
+    if not found:
+        return text
+    before, after = before.rstrip(" ,;:"), after.lstrip(" .,;:")
+    if before and before[-1] not in ".!?…":
+        before += "."
+    return " ".join(part for part in (before, right, after[:1].upper() + after[1:]) if part)
 
 
 def _marked(before: str, after: str) -> str:

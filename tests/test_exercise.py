@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from coach.config import Settings
 from coach.errors import GradingError, InputError
 from coach.events import Event, Finished, Graded, Kept, Progress, Text
 from coach.exercise import choose, is_question
+from coach.grading import Flag, Scorecard
 from coach.knowledge import Entry
 from coach.llm import Message
 from coach.retrieval import Index
@@ -228,6 +230,26 @@ def test_a_rewrite_keeps_the_candidates_words_and_names_what_each_change_gains(c
     missed = [v.key_point.text for v in card.verdicts if v.status == "missed"]
     assert missed
     assert all(f"- added: **{point}**" in text for point in missed)
+
+
+@pytest.mark.parametrize(
+    ("answer", "rewritten"),
+    [
+        ("It zeroes units. You keep it on. It helps.", "It zeroes units. It is off at inference. It helps."),
+        ("It zeroes units, you keep it on, and it helps.", "It zeroes units. It is off at inference. And it helps."),
+        ("you keep it on.", "It is off at inference."),
+    ],
+)
+def test_a_wrong_clause_is_put_right_in_a_sentence_of_its_own(coach: Coach, answer: str, rewritten: str) -> None:
+    session = coach.begin(Session(), "dropout")
+    assert session.exercise is not None
+    wrong = next(part for part in ("You keep it on.", "you keep it on.", "you keep it on") if part in answer)
+    flag = Flag("Dropout stays on.", "It is off at inference.", wrong, 0.9)
+    graded = replace(session.exercise, attempts=(Attempt(answer, Scorecard((), (flag,))),))
+    text = said(list(coach.rewrite(replace(session, exercise=graded))))
+    after = re.sub(r"~~[^~]+~~\s*", "", text.split("\n\n")[0]).replace("**", "")
+    assert after == rewritten
+    assert f"- put right: ~~{wrong}~~ **It is off at inference.**" in text
 
 
 def test_a_question_in_practice_is_answered_and_the_exercise_goes_on(coach: Coach) -> None:
