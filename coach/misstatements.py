@@ -241,8 +241,8 @@ class Readers:
         """For each sentence how much likelier it is false than true, in log-odds; None with nothing to read by.
 
         Where it was cut out of a longer one, alone and within that have half the say each: a long sentence reads false
-        though it is true, and a piece of it true though it is false. Of 31 errors in such development sentences 28 are
-        flagged like this, 25 by the pieces alone and 27 by the whole ones.
+        though it is true, and a piece of it true though it is false. Of 31 errors in development answers with such
+        sentences 28 are flagged like this, 25 by the pieces alone and 27 by the whole ones.
         """
         if self.probe is not None and likeness.true:
             found = likeness.found

@@ -30,8 +30,8 @@ _LOOSE_BOUNDARY = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|
 _NUMBER_OF = re.compile(r"\b(?:the|total|maximum|max|minimum|min) no\.$", re.IGNORECASE)
 # What people say or type without a full stop, and what runs on, is cut into pieces of a sentence's length. Of 30 true
 # development answers with several points in a sentence (`benchmarks/grading.py --dense`) 7 were flagged with 45 words,
-# one with 34, and none with 26, each piece read both alone and within its sentence. Of 31 errors in sentences of 29 to
-# 45 words (development, `benchmarks/errors.py`) 27 were flagged with 45, and 28 with 28.
+# one with 34, and none with 26, each piece read both alone and within its sentence. Of 31 errors in answers with
+# sentences of 29 to 45 words (development, `benchmarks/errors.py`) 27 were flagged with 45, and 28 with 28.
 LONGEST_SAID = 28  # words
 USUALLY_SAID = 22  # words of a piece; what is left after a cut is cut again from here on, at the best joints alone
 LONGEST_READ = 45  # words of a sentence that pieces are also read in
