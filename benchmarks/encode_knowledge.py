@@ -1,7 +1,7 @@
 """Write `coach/vectors/`: the texts of the built-in knowledge as the embedded encoder sees them.
 
 Run `python benchmarks/encode_knowledge.py` after an entry or `coach/outside.txt` has changed; a test says so. It takes
-half a minute on two cores. Without it the changed texts are encoded at everybody's first start.
+up to a minute on two cores. Without it the changed texts are encoded at everybody's first start.
 """
 
 from __future__ import annotations

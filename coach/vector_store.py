@@ -1,7 +1,7 @@
 """Vectors of texts, kept on disk: a text is encoded once, whatever index it stands in.
 
 Those of the built-in knowledge by the embedded encoder come with the project (`benchmarks/encode_knowledge.py`): six
-thousand texts take half a minute on two cores, which nobody should wait before the first answer.
+thousand texts take a minute on two cores with AVX2 alone, which nobody should wait for the first answer.
 """
 
 from __future__ import annotations
