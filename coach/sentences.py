@@ -107,9 +107,12 @@ def said_sentences(answer: str) -> tuple[str, ...]:
 
 def said_within(answer: str) -> tuple[tuple[str, str], ...]:
     """`said_sentences`, each with the sentence that it was cut out of; where none can be read whole, with itself."""
-    wholes = [whole for line in answer.splitlines() for whole in split_sentences(line, loose=True)]
-    short = [len(whole.split()) <= LONGEST_READ for whole in wholes]
-    return tuple((part, whole if n else part) for whole, n in zip(wholes, short, strict=True) for part in _parts(whole))
+    found: list[tuple[str, str]] = []
+    for line in answer.splitlines():
+        for whole in split_sentences(line, loose=True):
+            short = len(whole.split()) <= LONGEST_READ
+            found += [(part, whole if short else part) for part in _parts(whole)]
+    return tuple(found)
 
 
 def runs_on(sentence: str) -> bool:
