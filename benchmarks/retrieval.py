@@ -71,7 +71,8 @@ def measure_turns(index: Index, records: list[dict[str, Any]]) -> dict[str, str]
             good = resolution.kind == "greeting"
         else:
             good = expected if record["entry"] else not cited
-        right.setdefault(record["kind"], []).append(good)
+        kind = f"{record['kind']}, {record['split']}" if "split" in record else record["kind"]
+        right.setdefault(kind, []).append(good)
     return {kind: f"{sum(found)}/{len(found)}" for kind, found in right.items()}
 
 

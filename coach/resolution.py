@@ -44,6 +44,7 @@ _POINTING = re.compile(
     r"you (?:said|mentioned))\b",
     re.IGNORECASE,
 )
+_DEFINITE = re.compile(r"\bthe\b", re.IGNORECASE)
 _FIRST = re.compile(
     r"\b(?:the )?(?:very )?first (?:one|topic|thing|question|answer)\b|\bwhere we (?:started|began)\b",
     re.IGNORECASE,
@@ -121,10 +122,16 @@ def resolve(text: str, exchanges: Sequence[Exchange], index: Index, best: int = 
         return Resolution("question", text, index.search(text, best, prior))
     if (named and current not in named and not compared) or not (leaning or _is_short(text)):
         return Resolution("question", text, index.search(text, best), compared)
+    if not (compared or _POINTING.search(text) or _asks_of_it(text)):
+        # "what is a logit?" in a talk of batch normalisation.
+        alone = index.search(text, best)
+        if alone.answerable and index.new_terms(text, current, alone.hits[0].entry.id):
+            return Resolution("question", text, alone)
     query = f"{index.entry(current).title}: {text}"
     near = LEANING_PRIOR if compared or (leaning and _says_little(text)) else CONTEXT_PRIOR
     prior = dict.fromkeys((current, *compared), near)
-    return Resolution("question", query, index.search(query, best, prior, typed=text), compared)
+    held = index.speaks_of(current, text)
+    return Resolution("question", query, index.search(query, best, prior, typed=text, held=held), compared)
 
 
 def _after_a_refusal(text: str, leaning: bool, index: Index, best: int) -> Resolution:
@@ -138,6 +145,11 @@ def _after_a_refusal(text: str, leaning: bool, index: Index, best: int) -> Resol
 def _says_little(text: str) -> bool:
     """Whether a turn that leans on the conversation would say next to nothing without it."""
     return bool(_POINTING.search(text)) or len(terms(text)) <= _FEW_TERMS
+
+
+def _asks_of_it(text: str) -> bool:
+    """Whether a turn asks for something of the current subject by its article: "what is the formula?"."""
+    return bool(_DEFINITE.search(text)) and len(terms(text)) <= 1
 
 
 def _is_short(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,19 +142,35 @@ class Index:
         """The id of the entry whose name is all that a text says; empty if there is none."""
         return self._vocabulary.only_named(readable(text))
 
+    def new_terms(self, text: str, known_by: str, held_by: str) -> frozenset[str]:
+        """The rare terms of a text that one entry holds and another, which was talked about, does not."""
+        return self._vocabulary.new_terms(readable(text), known_by, held_by)
+
+    def speaks_of(self, key: str, text: str) -> bool:
+        """Whether an entry holds every term of a text."""
+        return self._vocabulary.speaks_of(key, readable(text))
+
     def search(
-        self, query: str, best: int = 8, prior: Mapping[str, float] | None = None, typed: str | None = None
+        self,
+        query: str,
+        best: int = 8,
+        prior: Mapping[str, float] | None = None,
+        typed: str | None = None,
+        held: bool = False,
     ) -> SearchResult:
         """The `best` entries for a query, best first, and the probability that they answer it.
 
         `prior` adds to entries' scores. `typed` is what the user wrote, where the query was completed from the
-        conversation: when these words alone lie outside the knowledge, they alone are looked up.
+        conversation: when these words alone lie outside the knowledge, they alone are looked up, unless the entry that
+        is talked about has them all (`held`): "what is temperature?" asks something else in a talk of sampling.
         """
         import numpy as np
 
         look = self._look(query, typed)
         if typed is not None and self._ranking.strays(look):
-            return self.search(typed, best)
+            if not held:
+                return self.search(typed, best)
+            look = replace(look, typed=look.whole)
         similarity, order = self._similarity(look.whole)
         scores = entry_scores(self._ranking.features(look, similarity))
         for key, extra in (prior or {}).items():

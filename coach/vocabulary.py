@@ -12,6 +12,7 @@ from coach.passages import Passage
 
 SPELLING = 0.83  # similarity (difflib ratio) from which an unknown word is taken for a misspelt one
 MOST_MENDED = 20  # unknown words looked at in one text: each costs a millisecond
+INFLECTED = 7  # first letters by which words are the same in another form: "saturation" and "saturate"
 RARE = 0.4  # a term in at most this share of the entries is rare enough to name one
 
 _LONG_WORD = re.compile(r"[A-Za-z]{5,}")
@@ -131,6 +132,17 @@ class Vocabulary:
         return next(
             (key for key, names in self._names.items() if any(n <= said and said - n <= _TURNING for n in names)), ""
         )
+
+    def new_terms(self, text: str, known_by: str, held_by: str) -> frozenset[str]:
+        """The rare terms of a text that the entry `held_by` holds and `known_by` does not, inflected either."""
+        known = {term[:INFLECTED] for term in self.by_entry[known_by]}
+        said = self._said(text) & self._rare & self.by_entry[held_by]
+        return frozenset(term for term in said if term[:INFLECTED] not in known)
+
+    def speaks_of(self, key: str, text: str) -> bool:
+        """Whether an entry holds every term of a text; letters alone are too few, as of "k-means"."""
+        said = self._said(text)
+        return said <= self.by_entry[key] and any(len(term) > 1 for term in said)
 
     def _said(self, text: str) -> frozenset[str]:
         return frozenset(terms(self.mended(text)))

@@ -63,6 +63,16 @@ def test_turns_that_stand_alone(text: str) -> None:
         (("gan", ""), "back to the GAN: how is it trained?", "gan"),
         (("cnn", "lstm"), "back to convolution: why is the filter shared?", "cnn"),
         (("gan",), "what is dropout and why does it help?", "dropout"),
+        # A term that the current subject does not know asks for the subject that it belongs to.
+        (("regularisation",), "what is a logit?", "activation-functions"),
+        (("regularisation",), "what is perplexity?", "evaluating-models"),
+        (("dropout",), "and what is beam search?", "text-generation"),
+        # One that it knows, or that says nothing by itself, stays with it.
+        (("batch-normalisation",), "what is gamma?", "batch-normalisation"),
+        (("batch-normalisation",), "what is the formula?", "batch-normalisation"),
+        (("activation-functions",), "what is saturation?", "activation-functions"),
+        (("text-generation",), "what is temperature?", "text-generation"),
+        (("hyperparameters",), "how are they tuned?", "hyperparameters"),
         ((), "what is dropout?", "dropout"),
     ],
 )

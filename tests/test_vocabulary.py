@@ -78,3 +78,18 @@ def test_the_time_when_a_model_is_used_has_one_name(text: str) -> None:
 
 def test_time_of_another_kind_keeps_its_name() -> None:
     assert at_inference("training time and a test set") == "training time and a test set"
+
+
+def test_terms_that_one_entry_holds_and_another_does_not(index: Index) -> None:
+    vocabulary = Vocabulary(index.entries, index.passages)
+    assert vocabulary.new_terms("What are logits?", "regularisation", "activation-functions") == {"logit"}
+    assert vocabulary.new_terms("What is saturation?", "activation-functions", "gan") == frozenset()  # "saturate"
+    assert vocabulary.new_terms("What is a layer?", "gpu", "layers") == frozenset()  # too common to tell
+
+
+def test_an_entry_speaks_of_a_text_whose_terms_it_holds(index: Index) -> None:
+    vocabulary = Vocabulary(index.entries, index.passages)
+    assert vocabulary.speaks_of("text-generation", "what is temperature?")
+    assert not vocabulary.speaks_of("text-generation", "what is the temperature in Oslo?")
+    assert not vocabulary.speaks_of("bias-variance", "and what is k-means?")
+    assert not vocabulary.speaks_of("gan", "why?")
