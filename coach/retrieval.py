@@ -143,7 +143,7 @@ class Index:
         return self._vocabulary.only_named(readable(text))
 
     def new_terms(self, text: str, known_by: str, held_by: str) -> frozenset[str]:
-        """The rare terms of a text that one entry holds and another, which was talked about, does not."""
+        """The rare terms of a text that belong to one entry rather than to another, which was talked about."""
         return self._vocabulary.new_terms(readable(text), known_by, held_by)
 
     def speaks_of(self, key: str, text: str) -> bool:
