@@ -201,3 +201,15 @@ def test_no_statement_is_quoted_beside_one_that_holds_all_its_words(index: Index
             words = [set(terms(sentence)) for sentence in found.sentences]
             for n, own in enumerate(words):
                 assert not any(own <= other for m, other in enumerate(words) if m != n)
+
+
+@pytest.mark.parametrize(
+    ("question", "key", "begins"),
+    [
+        ("what is a logit?", "activation-functions", "A logit is the score"),
+        ("and what's early stopping?", "regularisation", "Early stopping ends training"),
+        ("define perplexity", "evaluating-models", "Perplexity is the exponential"),
+    ],
+)
+def test_a_term_asked_for_is_defined_first(index: Index, question: str, key: str, begins: str) -> None:
+    assert quoted(index, question, key)[0].startswith(begins)
