@@ -37,6 +37,12 @@ def test_figures_timeline_and_the_pause_before_a_point_are_shown() -> None:
     assert "<units>" not in shown
 
 
+def test_the_length_of_sentences_is_not_told_without_full_stops() -> None:
+    assert "<th>Sentences</th>" in delivery_panel(SPOKEN, CARD)
+    words = tuple(Word("word,", n * 0.5, n * 0.5 + 0.4, 0.9) for n in range(50))
+    assert "<th>Sentences</th>" not in delivery_panel(Transcript(words, (Span(0.0, 25.0),), 25.0), None)
+
+
 def test_a_point_was_made_when_its_evidence_was_said() -> None:
     assert made_at(SPOKEN, CARD) == [("off at inference", WORDS[6].start)]
     assert made_at(SPOKEN, None) == []

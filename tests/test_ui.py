@@ -832,6 +832,7 @@ def test_speaking_into_the_microphone(playwright: Any, listening_page: Served, s
     page.wait_for_selector("#delivery svg")
     heights = page.eval_on_selector_all("#delivery svg text", "all => all.map(t => t.getBoundingClientRect().height)")
     assert 8 < min(heights) <= max(heights) < 20  # pixels: the texts of the timeline are as small as those around it
+    assert page.eval_on_selector("#delivery table", "t => t.scrollWidth <= t.parentElement.clientWidth")
     assert page.locator("#side .score").is_visible()
     assert visitors.errors == []
     browser.close()
