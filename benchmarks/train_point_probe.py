@@ -101,7 +101,9 @@ def _signs(read: Read, probe: PointProbe | None) -> Signs:
 
 def marked(coach: Coach, reader: Reader) -> Marked:
     """Read all answers that are marked, and null and model answers of their entries."""
-    chosen = [(name, r) for name in (KNOWN, FREE) for r in records("dev", name) if r["kind"] != "hostile"]
+    chosen = [
+        (" and ".join(files), r) for files in (KNOWN, FREE) for r in records("dev", files) if r["kind"] != "hostile"
+    ]
     chosen += [(MARKED.stem, json.loads(line)) for line in MARKED.read_text(encoding="utf-8").splitlines()]
     labels, entries, sources, fits, null = [], [], [], [], []
     places: list[slice] = []
