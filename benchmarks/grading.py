@@ -5,10 +5,10 @@ those that thresholds were chosen on. Compared in the same run: TF-IDF cosine, M
 reference's words, each of the answer against the entry's answer; and a single digit asked of the same model.
 
 `--free` takes answers instead that were to use words of their own, `--dense` those that put several points into each of
-a few long sentences, `--own` answers to questions that six users might add (`data/own`), on which nothing was trained
-and no threshold chosen. `--feedback N` has the model word the feedback to N answers and counts how often the check
-refused it. `--speed N` grades N development answers against all points of their entries and against the first five,
-and takes the time.
+a few long sentences, `--terse` those of a single short sentence, `--own` answers to questions that six users might add
+(`data/own`), on which nothing was trained and no threshold chosen. `--feedback N` has the model word the feedback to N
+answers and counts how often the check refused it. `--speed N` grades N development answers against all points of their
+entries and against the first five, and takes the time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from coach.retrieval import terms
 
 DATA = Path(__file__).parent / "data"
 # Files of answers of known quality: to what, says the head of the file.
-KNOWN, FREE, DENSE, OWN = ("a", "b"), ("c",), ("d",), ("own",)
+KNOWN, FREE, DENSE, TERSE, OWN = ("a", "b"), ("c",), ("d",), ("e",), ("own",)
 ONE_ERROR, WITH_GAPS = ("good_error", "error"), ("good", "gaps")
 FEW_POINTS = 5  # as many as the time is wanted for; every entry has more
 
@@ -290,6 +290,7 @@ def main() -> int:
     parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--free", action="store_true", help="grade the answers in words of their own")
     parser.add_argument("--dense", action="store_true", help="grade answers with several points in a sentence")
+    parser.add_argument("--terse", action="store_true", help="grade answers of a single short sentence")
     parser.add_argument("--own", action="store_true", help="grade answers to questions that users might add")
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
@@ -298,7 +299,8 @@ def main() -> int:
     parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
-    chosen = records(args.split, OWN if args.own else FREE if args.free else DENSE if args.dense else KNOWN)
+    sets = ((args.own, OWN), (args.free, FREE), (args.dense, DENSE), (args.terse, TERSE), (True, KNOWN))
+    chosen = records(args.split, next(files for wanted, files in sets if wanted))
     if not chosen:
         parser.error(f"there are no such answers for --split {args.split}; all of them are held back: --split test")
     coach = Coach.load(settings_from(None, model=args.model, knowledge=(DATA / "own",) if args.own else None))

@@ -15,7 +15,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 BUILT_IN = Path(__file__).with_name("calibrations.json")  # written by `python benchmarks/calibrate.py`
-CALIBRATION_FORMAT = 6  # part of the cache key: raise it when prompts, null answers or the probe for points change
+CALIBRATION_FORMAT = 7  # part of the cache key: raise it when prompts, null answers or the probe for points change
 
 # Spans between null and model answers below these are noise, so that a weak model's signs are not blown up.
 MIN_ODDS_SPAN = 1.0  # nats
