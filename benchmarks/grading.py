@@ -288,10 +288,14 @@ def mohler(coach: Coach, path: Path, limit: int, left_out: int) -> dict[str, Any
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", choices=("dev", "test"), default="test")
-    parser.add_argument("--free", action="store_true", help="grade the answers in words of their own")
-    parser.add_argument("--dense", action="store_true", help="grade answers with several points in a sentence")
-    parser.add_argument("--terse", action="store_true", help="grade answers of a single short sentence")
-    parser.add_argument("--own", action="store_true", help="grade answers to questions that users might add")
+    for option, files, what in (
+        ("--free", FREE, "the answers in words of their own"),
+        ("--dense", DENSE, "answers with several points in a sentence"),
+        ("--terse", TERSE, "answers of a single short sentence"),
+        ("--own", OWN, "answers to questions that users might add"),
+    ):
+        parser.add_argument(option, dest="files", action="store_const", const=files, help=f"grade {what}")
+    parser.set_defaults(files=KNOWN)
     parser.add_argument("--limit", type=int, default=0, help="entries, or rows of --mohler, to take")
     parser.add_argument("--mohler", type=Path)
     parser.add_argument("--left-out", type=int, default=0, help="rows of --mohler to pass over, in their random order")
@@ -299,11 +303,10 @@ def main() -> int:
     parser.add_argument("--speed", type=int, default=0, help="answers to take the time of")
     parser.add_argument("--model", default=None)
     args = parser.parse_args()
-    sets = ((args.own, OWN), (args.free, FREE), (args.dense, DENSE), (args.terse, TERSE), (True, KNOWN))
-    chosen = records(args.split, next(files for wanted, files in sets if wanted))
+    chosen = records(args.split, args.files)
     if not chosen:
         parser.error(f"there are no such answers for --split {args.split}; all of them are held back: --split test")
-    coach = Coach.load(settings_from(None, model=args.model, knowledge=(DATA / "own",) if args.own else None))
+    coach = Coach.load(settings_from(None, model=args.model, knowledge=(DATA / "own",) if args.files == OWN else None))
     coach.wait_ready(model=True)
     if args.mohler:
         result = mohler(coach, args.mohler, args.limit, args.left_out)

@@ -28,7 +28,7 @@ from train_probe import opened, remembered
 
 from coach.calibration import Calibration, Signs
 from coach.coach import Coach
-from coach.judge import Task, best_fit, of_points, replies_for, screened_for, signs_from
+from coach.judge import PARTIAL, UNSURE, Task, best_fit, of_points, replies_for, screened_for, signs_from
 from coach.llm import ChoiceStates
 from coach.point_probe import PointProbe, points_file
 from coach.prompts import points_prompt
@@ -172,7 +172,8 @@ def regression(data: Marked, features: Floats) -> dict[str, Any]:
 
     It is fitted on whole answers of known quality, not on those of `MARKED`, most of which say much that is false, and
     not on those of one short sentence: with them it finds 162 instead of 155 of the 201 points that those make, but
-    121 instead of 123 of the 129 points that whole answers leave out (132 and 122 when the probe knew no short ones).
+    121 instead of 123 of the 129 points that whole answers leave out (counted by hand; 132 and 122 when the probe knew
+    no short ones).
     """
     wanted = data.sure & np.isin(data.sources, (_named(KNOWN), _named(FREE)))
     p = np.zeros(len(data.made))
@@ -188,6 +189,7 @@ def regression(data: Marked, features: Floats) -> dict[str, Any]:
                 "points": int(rows.sum()),
                 "auc": round(float(roc_auc_score(data.made[rows], p[rows])), 4),
                 "log_loss": round(float(log_loss(data.made[rows], p[rows])), 3),
+                "made_found": [int((p[rows & data.made] >= PARTIAL + UNSURE).sum()), int((rows & data.made).sum())],
             }
             for source in sorted(set(data.sources))
             for rows in [data.sure & (data.sources == source)]
